@@ -1,0 +1,217 @@
+//! What describes one security association: the vocabulary that a key manager and the data plane share.
+//!
+//! RFC 4301 §4.4.2 lists what an SA consists of. [`SaParams`] is that list, for one direction. A key manager
+//! (`ike-core`, another one, or a human with manual keys) fills it in; the data plane takes it by value and
+//! expands the keys once.
+
+use core::fmt;
+use core::net::IpAddr;
+use core::num::NonZeroU32;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{TrafficSelectors, Transform};
+
+/// Security Parameters Index, 32 bits, chosen by the receiver of the SA.
+///
+/// Zero means "no SA" on the wire, and 1 to 255 are reserved (RFC 4303 §2.1): none of them can be a `Spi`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Spi(NonZeroU32);
+
+impl Spi {
+    /// The smallest value that may be allocated.
+    pub const MIN: u32 = 256;
+
+    /// `value` as an SPI; `None` for the reserved values 0 to 255.
+    #[must_use]
+    pub const fn new(value: u32) -> Option<Self> {
+        if value < Self::MIN {
+            return None;
+        }
+        match NonZeroU32::new(value) {
+            Some(value) => Some(Self(value)),
+            None => None,
+        }
+    }
+
+    /// The number as it stands in the ESP header.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The four bytes as they stand in the ESP header.
+    #[must_use]
+    pub const fn to_be_bytes(self) -> [u8; 4] {
+        self.0.get().to_be_bytes()
+    }
+}
+
+impl fmt::Debug for Spi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Spi({:#010x})", self.get())
+    }
+}
+
+impl fmt::Display for Spi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.get())
+    }
+}
+
+/// What an SA protects: whole packets between two gateways, or the payload of the host's own (RFC 4301 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The inner IP packet is carried whole behind a new outer header.
+    Tunnel,
+    /// The IP header stays; what follows it is protected.
+    Transport,
+}
+
+/// What stands between the outer IP header and the ESP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encap {
+    /// Nothing: IP protocol 50.
+    None,
+    /// A UDP header (RFC 3948), with these ports in host byte order.
+    Udp {
+        /// The port on our side, normally 4500.
+        local_port: u16,
+        /// The port at which the peer (or its NAT) is seen.
+        remote_port: u16,
+    },
+}
+
+/// The entry of the security policy database an SA serves. The host chooses the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PolicyId(pub u32);
+
+/// One limit of an SA's life, in bytes and packets. `u64::MAX` means none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Bytes protected: what goes through the cipher (RFC 2407 §4.5, "kilobytes" there are 1024 of these).
+    pub bytes: u64,
+    /// Packets protected.
+    pub packets: u64,
+}
+
+impl Limit {
+    /// No limit.
+    pub const NONE: Self = Self { bytes: u64::MAX, packets: u64::MAX };
+}
+
+/// When an SA is to be renewed (soft) and when it must not be used any more (hard): RFC 4301 §4.4.2.1.
+///
+/// Seconds are not here: this crate has no clock, they belong to the key manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Beyond this a notice asks for a successor; traffic goes on.
+    pub soft: Limit,
+    /// Beyond this nothing is sealed or opened.
+    pub hard: Limit,
+}
+
+impl Lifetime {
+    /// No limits but the sequence number's.
+    pub const UNLIMITED: Self = Self { soft: Limit::NONE, hard: Limit::NONE };
+}
+
+/// The keys of one direction, in the order of RFC 2409 §5.5 and RFC 4303: encryption key (with its salt, where
+/// the transform has one, behind it), then integrity key. Zeroized on drop, never printed, never cloned.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct KeyMaterial {
+    bytes: [u8; Self::MAX],
+    len: usize,
+}
+
+impl KeyMaterial {
+    /// The most any transform needs: 32 bytes of cipher key and 64 of integrity key.
+    pub const MAX: usize = 96;
+
+    /// Room for `len` bytes of keys, all zero, to be written in place through [`Self::as_mut_slice`].
+    ///
+    /// `None` if `len` is above [`Self::MAX`].
+    #[must_use]
+    pub const fn zeroed(len: usize) -> Option<Self> {
+        if len > Self::MAX { None } else { Some(Self { bytes: [0; Self::MAX], len }) }
+    }
+
+    /// A copy of `keys`; `None` if it is longer than [`Self::MAX`].
+    #[must_use]
+    pub fn from_slice(keys: &[u8]) -> Option<Self> {
+        let mut material = Self::zeroed(keys.len())?;
+        material.as_mut_slice().copy_from_slice(keys);
+        Some(material)
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The keys, to be written.
+    #[must_use]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.len).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyMaterial({} bytes)", self.len)
+    }
+}
+
+/// One direction of a security association, as agreed by the key manager (RFC 4301 §4.4.2.1).
+///
+/// "Local" is this host in both directions: for an inbound SA the packets come from `remote` to `local`.
+#[derive(Debug)]
+pub struct SaParams {
+    /// Chosen by the receiver: ours for an inbound SA, the peer's for an outbound one.
+    pub spi: Spi,
+    /// Tunnel or transport.
+    pub mode: Mode,
+    /// Our address on the outside.
+    pub local: IpAddr,
+    /// The peer's address on the outside.
+    pub remote: IpAddr,
+    /// UDP encapsulation, or none.
+    pub encap: Encap,
+    /// The algorithms.
+    pub transform: Transform,
+    /// The keys; their length must be `transform.key_material_len()`.
+    pub keys: KeyMaterial,
+    /// 64-bit extended sequence numbers (RFC 4303 §2.2.1).
+    pub esn: bool,
+    /// Packets the anti-replay window spans (RFC 4303 §3.4.3). 32 to 1024; 0 is refused: this crate does not
+    /// receive without anti-replay.
+    pub replay_window: u16,
+    /// Limits in bytes and packets.
+    pub lifetime: Lifetime,
+    /// The traffic the SA was negotiated for, checked against every inner packet.
+    pub selectors: TrafficSelectors,
+    /// The policy entry that this SA serves.
+    pub policy: PolicyId,
+    /// The key manager's own name for the SA; comes back in every notice, means nothing here.
+    pub owner: u64,
+}
+
+/// Why an SA cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SaError {
+    /// The key material has the wrong length for the transform.
+    KeyLength {
+        /// Bytes that the transform needs.
+        needed: usize,
+        /// Bytes that were given.
+        given: usize,
+    },
+    /// The replay window is not 32 to 1024 packets.
+    ReplayWindow(u16),
+    /// A soft limit lies above its hard limit.
+    SoftAboveHard,
+    /// Outer addresses of two families, or selectors that mix them.
+    AddressFamily,
+}

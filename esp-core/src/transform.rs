@@ -1,0 +1,118 @@
+//! The algorithms of an SA and their lengths. Encryption without integrity cannot be expressed.
+
+/// Block ciphers in CBC mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BlockCipher {
+    /// AES-CBC, 128-bit key (RFC 3602).
+    Aes128,
+    /// AES-CBC, 192-bit key.
+    Aes192,
+    /// AES-CBC, 256-bit key.
+    Aes256,
+    /// 3DES-CBC (RFC 2451). Weak: 64-bit blocks.
+    #[cfg(feature = "legacy")]
+    TripleDes,
+}
+
+/// Integrity algorithms that accompany CBC and NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Integrity {
+    /// HMAC-SHA1-96 (RFC 2404).
+    HmacSha1_96,
+    /// HMAC-SHA2-256-128 (RFC 4868).
+    HmacSha256_128,
+    /// HMAC-SHA2-384-192 (RFC 4868).
+    HmacSha384_192,
+    /// HMAC-SHA2-512-256 (RFC 4868).
+    HmacSha512_256,
+    /// HMAC-MD5-96 (RFC 2403). Weak.
+    #[cfg(feature = "legacy")]
+    HmacMd5_96,
+    /// HMAC-SHA2-256 cut to 96 bits, as early Linux and Android did before RFC 4868.
+    #[cfg(feature = "legacy")]
+    HmacSha256_96,
+}
+
+/// Combined-mode algorithms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Aead {
+    /// AES-GCM, 128-bit key, 16-byte ICV (RFC 4106).
+    Aes128Gcm16,
+    /// AES-GCM, 192-bit key, 16-byte ICV.
+    Aes192Gcm16,
+    /// AES-GCM, 256-bit key, 16-byte ICV.
+    Aes256Gcm16,
+    /// ChaCha20-Poly1305 (RFC 7634).
+    ChaCha20Poly1305,
+}
+
+/// The algorithms of one SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transform {
+    /// A cipher in CBC mode and an HMAC over the result.
+    CbcHmac(BlockCipher, Integrity),
+    /// No confidentiality, an HMAC (RFC 2410).
+    NullHmac(Integrity),
+    /// A combined mode.
+    Aead(Aead),
+}
+
+impl BlockCipher {
+    /// Length of the key in bytes.
+    #[must_use]
+    pub const fn key_len(self) -> usize {
+        match self {
+            Self::Aes128 => 16,
+            Self::Aes192 => 24,
+            Self::Aes256 => 32,
+            #[cfg(feature = "legacy")]
+            Self::TripleDes => 24,
+        }
+    }
+}
+
+impl Integrity {
+    /// Length of the key in bytes: that of the hash (RFC 4868 §2.1.1).
+    #[must_use]
+    pub const fn key_len(self) -> usize {
+        match self {
+            Self::HmacSha1_96 => 20,
+            Self::HmacSha256_128 => 32,
+            Self::HmacSha384_192 => 48,
+            Self::HmacSha512_256 => 64,
+            #[cfg(feature = "legacy")]
+            Self::HmacMd5_96 => 16,
+            #[cfg(feature = "legacy")]
+            Self::HmacSha256_96 => 32,
+        }
+    }
+}
+
+impl Aead {
+    /// Length in bytes of the key and the 4-byte salt behind it (RFC 4106 §8.1, RFC 7634 §2).
+    #[must_use]
+    pub const fn key_and_salt_len(self) -> usize {
+        match self {
+            Self::Aes128Gcm16 => 20,
+            Self::Aes192Gcm16 => 28,
+            Self::Aes256Gcm16 | Self::ChaCha20Poly1305 => 36,
+        }
+    }
+}
+
+impl Transform {
+    /// Bytes of key material for one direction: cipher key (and salt), then integrity key.
+    #[must_use]
+    pub const fn key_material_len(self) -> usize {
+        match self {
+            #[expect(clippy::arithmetic_side_effects, reason = "at most 32 + 64")]
+            Self::CbcHmac(cipher, integrity) => cipher.key_len() + integrity.key_len(),
+            Self::NullHmac(integrity) => integrity.key_len(),
+            Self::Aead(aead) => aead.key_and_salt_len(),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! IKEv1 keying engine: `no_std`, no heap, Sans-IO.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod wire;
