@@ -1,0 +1,82 @@
+//! The delete payload: RFC 2408 §3.15.
+//!
+//! ```text
+//! +---------------------------------------------------------------+
+//! |                              DOI                              |
+//! +---------------+---------------+-------------------------------+
+//! |  protocol     |   SPI size    |        number of SPIs         |
+//! +---------------+---------------+-------------------------------+
+//! |                       SPIs, one behind the other              |
+//! +---------------------------------------------------------------+
+//! ```
+
+use core::ops::Range;
+
+use super::numbers::{Doi, PayloadType, ProtocolId};
+use super::reader::Reader;
+use super::writer::MessageWriter;
+use crate::error::{BufferTooSmall, Malformed, MalformedKind};
+
+/// The body of a delete payload. Size times count is the length of the SPIs, always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeletePayload<'a> {
+    /// Domain of interpretation.
+    pub doi: Doi,
+    /// Protocol of the SAs that were deleted.
+    pub protocol: ProtocolId,
+    /// Bytes of each SPI: 4 for ESP, 16 (both cookies) for ISAKMP. Zero only if there are none.
+    pub spi_size: u8,
+    /// How many SPIs.
+    pub count: u16,
+    spis: &'a [u8],
+}
+
+impl<'a> DeletePayload<'a> {
+    /// Parses `body`, which starts at byte `offset` of the datagram.
+    ///
+    /// # Errors
+    ///
+    /// [`Truncated`](MalformedKind::Truncated) below eight bytes; [`SpiSize`](MalformedKind::SpiSize) if SPIs of no
+    /// bytes are announced; [`SpiCount`](MalformedKind::SpiCount) unless size times count is what follows.
+    pub fn parse(body: &'a [u8], offset: usize) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, offset);
+        let doi = Doi(reader.u32()?);
+        let protocol = ProtocolId(reader.u8()?);
+        let bad_size = reader.error(MalformedKind::SpiSize);
+        let spi_size = reader.u8()?;
+        let bad_count = reader.error(MalformedKind::SpiCount);
+        let count = reader.u16()?;
+        let spis = reader.rest();
+        if spi_size == 0 && count != 0 {
+            return Err(bad_size);
+        }
+        // 255 × 65 535 is far below usize::MAX.
+        if usize::from(spi_size).saturating_mul(usize::from(count)) != spis.len() {
+            return Err(bad_count);
+        }
+        Ok(Self { doi, protocol, spi_size, count, spis })
+    }
+
+    /// Each SPI, `spi_size` bytes.
+    pub fn spis(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        self.spis.chunks_exact(usize::from(self.spi_size).max(1))
+    }
+
+    /// Appends to `message` a payload that deletes one SA; returns where its body stands.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferTooSmall`]; no buffer would do for an SPI longer than 255 bytes.
+    pub fn emit_one(
+        message: &mut MessageWriter<'_>,
+        protocol: ProtocolId,
+        spi: &[u8],
+    ) -> Result<Range<usize>, BufferTooSmall> {
+        let spi_size =
+            u8::try_from(spi.len()).map_err(|_| BufferTooSmall { needed: usize::MAX })?;
+        message.payload(
+            PayloadType::DELETE,
+            &[&Doi::IPSEC.0.to_be_bytes(), &[protocol.0, spi_size], &1u16.to_be_bytes(), spi],
+        )
+    }
+}

@@ -1,0 +1,66 @@
+//! The fragment payload, as Cisco and Microsoft have it: MS-IKEE §2.2.3.1. There is no RFC for it.
+//!
+//! ```text
+//! +-------------------------------+---------------+---------------+
+//! |          fragment ID          |    number     |     flags     |
+//! +-------------------------------+---------------+---------------+
+//! |               piece of a whole message, header included       |
+//! +---------------------------------------------------------------+
+//! ```
+
+use core::ops::Range;
+
+use super::numbers::PayloadType;
+use super::reader::Reader;
+use super::writer::MessageWriter;
+use crate::error::{BufferTooSmall, Malformed, MalformedKind};
+
+/// The body of a fragment payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentPayload<'a> {
+    /// The same for all fragments of one message.
+    pub id: u16,
+    /// Counts from 1.
+    pub number: u8,
+    /// Whether this is the fragment with the highest number.
+    pub last: bool,
+    /// The piece; never empty.
+    pub data: &'a [u8],
+}
+
+impl<'a> FragmentPayload<'a> {
+    /// Bytes in front of the piece, the generic header not counted.
+    pub const HEAD_LEN: usize = 4;
+
+    const LAST: u8 = 1;
+
+    /// Parses `body`, which starts at byte `offset` of the datagram.
+    ///
+    /// # Errors
+    ///
+    /// [`Truncated`](MalformedKind::Truncated) below four bytes; [`Fragment`](MalformedKind::Fragment) if there is no
+    /// piece, or the number is 0.
+    pub fn parse(body: &'a [u8], offset: usize) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, offset);
+        let id = reader.u16()?;
+        let [number, flags] = reader.array()?;
+        let data = reader.rest();
+        if number == 0 || data.is_empty() {
+            return Err(Malformed::new(MalformedKind::Fragment, offset));
+        }
+        Ok(Self { id, number, last: flags & Self::LAST != 0, data })
+    }
+
+    /// Appends the payload to `message`; returns where its body stands.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferTooSmall`].
+    pub fn emit(&self, message: &mut MessageWriter<'_>) -> Result<Range<usize>, BufferTooSmall> {
+        let [id0, id1] = self.id.to_be_bytes();
+        message.payload(
+            PayloadType::FRAGMENT,
+            &[&[id0, id1, self.number, u8::from(self.last)], self.data],
+        )
+    }
+}
