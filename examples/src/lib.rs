@@ -1,1 +1,9 @@
-//! Simulator and helpers.
+//! What the programs of this package share, and what the tests of the two crates run on.
+//!
+//! - [`hold`]: where packets wait while their security association is being negotiated.
+//! - [`packet`]: IP packets as bytes.
+//! - [`capture`]: pcap files and the key files with which Wireshark decrypts them.
+
+pub mod capture;
+pub mod hold;
+pub mod packet;
