@@ -50,8 +50,9 @@ impl Hold {
 
     /// The packets that waited for this policy, in the order in which they came.
     pub fn release(&mut self, policy: PolicyId) -> Vec<Held> {
-        let (ready, waiting) = self.queue.drain(..).partition(|held| held.policy == policy);
-        self.queue = waiting;
+        let (ready, waiting): (Vec<_>, Vec<_>) =
+            self.queue.drain(..).partition(|held| held.policy == policy);
+        self.queue.extend(waiting);
         ready
     }
 
@@ -118,7 +119,10 @@ mod tests {
         assert!(hold.push(A, vec![2], Instant::ZERO).is_none());
         assert_eq!(hold.push(A, vec![3], Instant::ZERO).unwrap().packet, [1]);
         assert_eq!(numbers(&hold.release(A)), [2, 3]);
-        assert_eq!(Hold::new(0, Duration::MAX).push(A, vec![9], Instant::ZERO).unwrap().packet, [9]);
+        assert_eq!(
+            Hold::new(0, Duration::MAX).push(A, vec![9], Instant::ZERO).unwrap().packet,
+            [9]
+        );
     }
 
     #[test]

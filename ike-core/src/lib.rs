@@ -4,4 +4,7 @@
 #![deny(missing_docs)]
 
 pub mod error;
+mod time;
 pub mod wire;
+
+pub use time::Instant;
