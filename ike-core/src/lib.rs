@@ -5,6 +5,7 @@
 
 pub mod crypto;
 pub mod error;
+pub mod keys;
 mod time;
 pub mod wire;
 

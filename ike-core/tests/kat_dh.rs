@@ -1,23 +1,20 @@
 //! Diffie-Hellman: published values, bad public values, and the promises of working in slices.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
+
 use ike_core::crypto::modp::{MODP_2048, MODP_3072, MODP_4096};
 use ike_core::crypto::{DhError, DhGroup, MAX_PUBLIC_LEN, SOFTWARE, WorkMemory};
 use ike_core::wire::numbers::GroupDescription;
-use serde_json::Value;
-
-fn hex(value: &Value) -> Vec<u8> {
-    let text = value.as_str().expect("a string of hex digits");
-    assert!(text.len().is_multiple_of(2));
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex"))
-        .collect()
-}
-
-fn vectors(text: &str) -> Vec<Value> {
-    let file: Value = serde_json::from_str(text).expect("JSON");
-    file["vectors"].as_array().expect("vectors").clone()
-}
+#[path = "vectors/read.rs"]
+mod read;
+use read::{hex, number, vectors};
 
 fn compute(
     group: &dyn DhGroup,
@@ -48,7 +45,7 @@ fn compute(
 fn modp_publishes_the_recorded_values() {
     let mut seen = 0;
     for vector in vectors(include_str!("vectors/modp_dh.json")) {
-        let id = GroupDescription(vector["group"].as_u64().unwrap() as u16);
+        let id = GroupDescription(number(&vector, "group"));
         let Some(group) = SOFTWARE.group(id) else {
             assert!(!cfg!(feature = "legacy"), "{id} is missing");
             continue;

@@ -12,6 +12,7 @@
 //! MODP-2048 and is done in one step.
 
 use core::marker::PhantomData;
+use core::ops::Mul as _;
 
 use p256::NistP256;
 use p256::elliptic_curve::point::AffineCoordinates;
@@ -75,7 +76,7 @@ impl<C: CurveArithmetic> Ecp<C> {
         } else {
             let point = ProjectivePoint::<C>::from(self.point(memory.value())?);
             // RFC 5903 §9: the shared secret is the x coordinate alone.
-            let mut x = (point * *scalar).to_affine().x();
+            let mut x = point.mul(*scalar).to_affine().x();
             let result = memory.set_result(&x);
             x.zeroize();
             result

@@ -61,7 +61,7 @@ pub static MODP_768: Modp<Prime768, { U768::LIMBS }> = Modp::new(GroupDescriptio
 #[derive(Clone, Copy, Debug)]
 pub struct Modp<P, const LIMBS: usize> {
     id: GroupDescription,
-    private_len: u32,
+    private_len: usize,
     prime: PhantomData<fn() -> P>,
 }
 
@@ -78,7 +78,7 @@ impl<P: ConstMontyParams<LIMBS>, const LIMBS: usize> DhGroup for Modp<P, LIMBS> 
     }
 
     fn private_len(&self) -> usize {
-        self.private_len as usize
+        self.private_len
     }
 
     fn shared_len(&self) -> usize {
@@ -159,7 +159,7 @@ impl<P: ConstMontyParams<LIMBS>, const LIMBS: usize> Modp<P, LIMBS> {
     /// Powers in the table.
     const POWERS: u32 = 1 << Self::WINDOW;
 
-    const fn new(id: GroupDescription, private_len: u32) -> Self {
+    const fn new(id: GroupDescription, private_len: usize) -> Self {
         const { assert!(Self::LEN * (Self::POWERS as usize) <= TABLE_BYTES) };
         Self { id, private_len, prime: PhantomData }
     }
@@ -171,14 +171,15 @@ impl<P: ConstMontyParams<LIMBS>, const LIMBS: usize> Modp<P, LIMBS> {
     pub const fn with_private_len(self, len: usize) -> Self {
         let private_len = match len {
             0..16 => 16,
-            16..MAX_PRIVATE_LEN => len as u32,
-            _ => MAX_PRIVATE_LEN as u32,
+            16..MAX_PRIVATE_LEN => len,
+            _ => MAX_PRIVATE_LEN,
         };
         Self { private_len, ..self }
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "private_len is at most MAX_PRIVATE_LEN")]
     const fn exponent_bits(&self) -> u32 {
-        self.private_len * 8
+        self.private_len as u32 * 8
     }
 
     const fn windows(&self) -> u32 {

@@ -145,6 +145,7 @@ impl<C: KeyInit + BlockCipherEncrypt + BlockCipherDecrypt> CbcCipher for Cbc<C> 
     }
 }
 
+type Operands<'d, C> = (C, &'d Block<C>, &'d mut [Block<C>]);
 type Block<C> = Array<u8, <C as BlockSizeUser>::BlockSize>;
 
 /// The key expanded, the IV and the data as blocks, or what is wrong with their lengths.
@@ -152,7 +153,7 @@ fn operands<'d, C: KeyInit + BlockSizeUser>(
     key: &[u8],
     iv: &'d [u8],
     data: &'d mut [u8],
-) -> Result<(C, &'d Block<C>, &'d mut [Block<C>]), CryptoError> {
+) -> Result<Operands<'d, C>, CryptoError> {
     let cipher = C::new_from_slice(key).map_err(|_| CryptoError::KeyLength)?;
     let iv = <&Block<C>>::try_from(iv).map_err(|_| CryptoError::IvLength)?;
     let (blocks, rest) = Block::<C>::slice_as_chunks_mut(data);
