@@ -7,6 +7,7 @@ pub mod crypto;
 pub mod error;
 pub mod keys;
 mod time;
+pub mod trace;
 pub mod wire;
 
 pub use time::Instant;

@@ -62,6 +62,12 @@ impl<'a> DeletePayload<'a> {
         self.spis.chunks_exact(usize::from(self.spi_size).max(1))
     }
 
+    /// All SPIs, one behind the other.
+    #[must_use]
+    pub const fn spi_bytes(&self) -> &'a [u8] {
+        self.spis
+    }
+
     /// Appends to `message` a payload that deletes one SA; returns where its body stands.
     ///
     /// # Errors
