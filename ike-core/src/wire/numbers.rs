@@ -202,12 +202,12 @@ code_points! {
         ECDSA_SHA256_P256 = 9, "ECDSA with SHA-256 on P-256";
         ECDSA_SHA384_P384 = 10, "ECDSA with SHA-384 on P-384";
         ECDSA_SHA512_P521 = 11, "ECDSA with SHA-512 on P-521";
-        HYBRID_INIT_RSA = 64221, "hybrid, initiator, RSA";
-        HYBRID_RESP_RSA = 64222, "hybrid, responder, RSA";
-        XAUTH_INIT_PRE_SHARED_KEY = 65001, "XAUTH, initiator, pre-shared key";
-        XAUTH_RESP_PRE_SHARED_KEY = 65002, "XAUTH, responder, pre-shared key";
-        XAUTH_INIT_RSA = 65005, "XAUTH, initiator, RSA signatures";
-        XAUTH_RESP_RSA = 65006, "XAUTH, responder, RSA signatures";
+        HYBRID_INIT_RSA = 64221, "hybrid initiator RSA";
+        HYBRID_RESP_RSA = 64222, "hybrid responder RSA";
+        XAUTH_INIT_PRE_SHARED_KEY = 65001, "XAUTH initiator pre-shared key";
+        XAUTH_RESP_PRE_SHARED_KEY = 65002, "XAUTH responder pre-shared key";
+        XAUTH_INIT_RSA = 65005, "XAUTH initiator RSA signatures";
+        XAUTH_RESP_RSA = 65006, "XAUTH responder RSA signatures";
     }
 }
 
