@@ -1,0 +1,280 @@
+#!/usr/bin/env bash
+# scenario.sh NAME a|b|none OUT: one scenario of scenarios/, in which A initiates and B answers. The gateway is at A,
+# at B, or nowhere: strongSwan on both sides proves the testbed. Prints one line; exit status 0 if all checks held.
+# OUT keeps configurations, logs and the capture.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/lib.sh"
+name=$1
+OURS=$2
+out=$(realpath -m "$3")
+GATEWAY=${GATEWAY:-$here/../../target/release/gateway}
+
+# ---- what a scenario may set ------------------------------------------------------------------------------------
+DESC=
+NET=direct                              # net_up's kinds
+MODE=main                               # or aggressive
+IKE=aes128-sha256-modp2048              # names that both sides know
+ESP=aes128-sha256
+PFS=
+IKE_A= IKE_B= ESP_A= ESP_B=             # where the sides differ
+PSK_A=interop-psk-0123456789 PSK_B=
+ID_A= ID_B=                             # default: the addresses
+EXPECT_A=                               # whom B expects, if not ID_A
+TS_A=10.1.0.0/24 TS_B=10.2.0.0/24       # the networks
+TS_A_AT_B= TS_B_AT_A=                   # what the other side believes them to be
+EXPECT=up                               # or fail
+SWAN_CONN= SWAN_CHILD= SWAN_CHARON=     # more lines for strongSwan: connection, child, charon
+OUR_PEER= OUR_CHILD= OUR_TOP=           # more lines for the gateway: [[peer]], [[peer.child]], whole tables
+OUR_START=now                           # `start` of the child where the gateway is at A
+OUR_ONCE=--once
+prepare() { :; }
+steps() {
+    up
+    pings 20
+    transfer
+    down_by_a
+    nothing_left
+}
+
+# ---- helpers for steps ------------------------------------------------------------------------------------------
+FAILED=0
+NOTES=()
+note() { NOTES+=("$*"); }
+fail() { FAILED=1; NOTES+=("FAILED: $*"); }
+dir() { [[ $1 == a ]] && echo "$out/a" || echo "$out/b"; }
+ns() { [[ $1 == a ]] && echo "$NS_A" || echo "$NS_B"; }
+log() { [[ $1 == "$OURS" ]] && echo "$(dir "$1")/gateway.log" || echo "$(dir "$1")/charon.log"; }
+A() { swan_ctl "$out/a" "$@"; }
+B() { swan_ctl "$out/b" "$@"; }
+theirs() { if [[ $OURS == a ]]; then B "$@"; else A "$@"; fi; }
+theirs_dir() { if [[ $OURS == a ]]; then echo "$out/b"; else echo "$out/a"; fi; }
+# status [ARGUMENT...]: asks our gateway.
+status() { "$GATEWAY" status --control "$(dir "$OURS")/control.sock" "$@"; }
+
+# start a|b: starts the program of that side.
+start() {
+    local side=$1 at
+    at=$(dir "$side")
+    if [[ $side != "$OURS" ]]; then
+        swan_up "$(ns "$side")" "$at"
+        return
+    fi
+    rm -f "$at/control.sock"
+    ip netns exec "$(ns "$side")" env RUST_LOG="${RUST_LOG:-debug}" NO_COLOR=1 "$GATEWAY" run --config "$at/site.toml" $OUR_ONCE \
+        --pcap "$at/gateway.pcap" --keylog "$at/keys" > "$(log "$side")" 2>&1 < /dev/null &
+    echo $! > "$at/pid"
+    wait_for 5 test -S "$at/control.sock" || running "$(< "$at/pid")" || true
+}
+
+# up: A initiates, and both sides have the tunnel; or, with EXPECT=fail, A gives up.
+up() {
+    local began
+    began=$(now_ms)
+    if [[ $OURS == a ]]; then
+        start a
+        if [[ $EXPECT == up ]]; then
+            wait_for 20 has_log "$out/a/gateway.log" 'tunnel up' || fail "no tunnel within 20 s"
+        fi
+    elif [[ $EXPECT == up ]]; then
+        A --initiate --child c --timeout 15 > "$out/initiate.out" 2>&1 || fail "initiate: $(tail -n 1 "$out/initiate.out")"
+    else
+        ! A --initiate --child c --timeout 25 > "$out/initiate.out" 2>&1 || fail "the negotiation succeeded"
+    fi
+    SETUP=$(( $(now_ms) - began ))
+}
+
+# pings COUNT: from A's network to B's and back.
+PINGS=-
+pings() {
+    local back
+    back=$({ ip netns exec "$NS_A" ping -n -c "$1" -i 0.1 -W 2 -I "${2:-$INNER_A}" "${3:-$INNER_B}" 2>&1 || true; } |
+        sed -n 's/.* \([0-9]*\) received.*/\1/p')
+    PINGS=$back/$1
+    [[ $back == "$1" ]] || fail "pings: $PINGS came back"
+}
+
+# transfer: 1 MB by TCP, from A to B.
+transfer() {
+    local listener
+    head -c 1048576 /dev/urandom > "$out/sent"
+    ip netns exec "$NS_B" timeout 30 nc -N -l "$INNER_B" 5001 > "$out/received" < /dev/null &
+    listener=$!
+    wait_for 5 listening || { fail "nc does not listen"; return; }
+    ip netns exec "$NS_A" timeout 20 nc -N -s "$INNER_A" "$INNER_B" 5001 < "$out/sent" > /dev/null || fail "nc at A"
+    wait_end "$listener" 10 || { fail "nc at B does not end"; end_pid "$listener"; }
+    cmp -s "$out/sent" "$out/received" || fail "of 1048576 bytes $(stat -c %s "$out/received") arrived"
+    TCP=1MB
+    rm -f "$out/sent" "$out/received"
+}
+listening() { [[ -n $(ip netns exec "$NS_B" ss -Hltn 'sport = :5001') ]]; }
+TCP=-
+
+# down_by_a, down_by_b: that side deletes the tunnel.
+down_by_a() { down a; }
+down_by_b() { down b; }
+down() {
+    if [[ $1 == "$OURS" ]]; then
+        kill -INT "$(< "$(dir "$1")/pid")"
+    else
+        swan_ctl "$(dir "$1")" --terminate --ike t --timeout 5 > "$out/terminate.out" 2>&1 || fail "terminate at $1"
+    fi
+}
+
+# our_exit CODE [SECONDS]: the gateway ends by itself with this status.
+our_exit() {
+    [[ $OURS != none ]] || return 0
+    local pid code=0
+    pid=$(< "$(dir "$OURS")/pid")
+    wait_end "$pid" "${2:-35}" || { fail "the gateway runs on"; return; }
+    wait "$pid" || code=$?
+    [[ $code == "$1" ]] || fail "exit status $code instead of $1: $(tail -n 1 "$(log "$OURS")")"
+}
+
+# nothing_left: the tunnel was closed; the gateway, if started with --once, has ended with 0, and no SA is left.
+nothing_left() {
+    [[ -z $OUR_ONCE ]] || our_exit 0
+    none_left
+}
+# none_left: within 35 s no SA is left on either side.
+none_left() {
+    local side
+    for side in a b; do
+        if [[ $side == "$OURS" ]]; then
+            ! running "$(< "$(dir "$side")/pid")" || wait_for 35 none_of_ours || fail "SAs left in the gateway"
+        else
+            wait_for 35 none_of_theirs "$side" || fail "SAs left in strongSwan at $side"
+        fi
+    done
+}
+# end_phase1: after a failed quick mode strongSwan keeps its IKE SA until told.
+end_phase1() { theirs --terminate --ike t --timeout 5 > /dev/null 2>&1 || true; }
+none_of_theirs() { [[ -z $(swan_ctl "$(dir "$1")" --list-sas) ]]; }
+none_of_ours() { ! status --json | grep -qE '"(cookies|inbound)"'; }
+
+# want_log a|b PATTERN [SECONDS [COUNT]]
+want_log() {
+    wait_for "${3:-5}" has_log "$(log "$1")" "$2" "${4:-1}" || fail "no ${4:-} /$2/ in the log of $1"
+}
+# our_log PATTERN [SECONDS [COUNT]]: nothing where the gateway is at neither side.
+our_log() { [[ $OURS == none ]] || want_log "$OURS" "$@"; }
+
+. "$here/scenarios/$name.sh"
+
+# ---- configurations ----------------------------------------------------------------------------------------------
+values() { # a|b: sets the variables of that side's configuration
+    if [[ $1 == a ]]; then
+        laddr=$ADDR_A raddr=$SEEN_B lid=${ID_A:-$ADDR_A} rid=${ID_B:-$ADDR_B} psk=$PSK_A
+        ike=${IKE_A:-$IKE} esp=${ESP_A:-$ESP} lts=$TS_A rts=${TS_B_AT_A:-$TS_B}
+    else
+        laddr=$ADDR_B raddr=$SEEN_A lid=${ID_B:-$ADDR_B} rid=${EXPECT_A:-${ID_A:-$ADDR_A}} psk=${PSK_B:-$PSK_A}
+        ike=${IKE_B:-$IKE} esp=${ESP_B:-$ESP} lts=$TS_B rts=${TS_A_AT_B:-$TS_A}
+    fi
+}
+
+swan_site() {
+    local laddr raddr lid rid psk ike esp lts rts
+    values "$1"
+    cat > "$(dir "$1")/swanctl.conf" <<CONF
+connections {
+  t {
+    version = 1
+    aggressive = $([[ $MODE == aggressive ]] && echo yes || echo no)
+    local_addrs = $laddr
+    remote_addrs = $([[ $1 == a ]] && echo "$raddr" || echo %any)
+    proposals = $ike
+    $SWAN_CONN
+    local {
+      auth = psk
+      id = $lid
+    }
+    remote {
+      auth = psk
+      id = $rid
+    }
+    children {
+      c {
+        local_ts = $lts
+        remote_ts = $rts
+        esp_proposals = $esp${PFS:+-$PFS}
+        $SWAN_CHILD
+      }
+    }
+  }
+}
+secrets {
+  ike-1 {
+    secret = "$psk"
+  }
+}
+CONF
+    printf '%s\n' "$SWAN_CHARON" > "$(dir "$1")/charon.extra"
+}
+
+our_site() {
+    local laddr raddr lid rid psk ike esp lts rts
+    values "$1"
+    cat > "$(dir "$1")/site.toml" <<CONF
+[local]
+addresses = ["$laddr"]
+device = "ike0"
+control = "$(dir "$1")/control.sock"
+
+$OUR_TOP
+
+[[peer]]
+name = "t"
+remote = "$raddr"
+local_id = "$lid"
+remote_id = "$rid"
+psk = "$psk"
+exchange = "$MODE"
+$([[ $MODE == aggressive && $1 == b ]] && echo 'danger_answer_aggressive_psk = true')
+proposals = ["${ike//, /\", \"}"]
+$OUR_PEER
+
+[[peer.child]]
+name = "c"
+local = "$lts"
+remote = "$rts"
+proposals = ["${esp//, /\", \"}"]
+${PFS:+pfs = "$PFS"}
+start = "$([[ $1 == a ]] && echo "$OUR_START" || echo never)"
+$OUR_CHILD
+CONF
+}
+
+# ---- the run -------------------------------------------------------------------------------------------------------
+rm -rf "$out"
+mkdir -p "$out"/{a,b}
+cleanup() {
+    local code=$?
+    set +e
+    capture_down
+    end_recorded "$out/a"
+    end_recorded "$out/b"
+    net_down
+    return $code
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+SETUP=-
+net_up "$NET"
+prepare
+for side in a b; do
+    if [[ $side == "$OURS" ]]; then our_site $side; else swan_site $side; fi
+done
+capture_up "$NS_A" veth0 "$out/capture.pcap"
+began=$(now_ms)
+start b
+[[ $OURS == a ]] || start a
+steps
+took=$(( $(now_ms) - began ))
+capture_down
+clear=$(tcpdump -nr "$out/capture.pcap" 'net 10.0.0.0/8' 2>/dev/null | wc -l)
+[[ $clear == 0 ]] || fail "$clear packets of the inner networks in the clear"
+case $OURS in a) role=initiator;; b) role=responder;; none) role=testbed;; esac
+(( FAILED )) && verdict=FAILED || verdict=ok
+printf '%-22s %-9s %-6s up %5s ms  pings %-7s tcp %-4s %6s ms  %s%s\n' "$name" "$role" "$verdict" "$SETUP" "$PINGS" "$TCP" \
+    "$took" "$DESC" "${NOTES:+ [$(IFS=\;; echo "${NOTES[*]}")]}"
+exit $FAILED

@@ -1,0 +1,2 @@
+DESC="IPv6 outside"
+NET=v6

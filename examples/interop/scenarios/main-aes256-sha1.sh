@@ -1,0 +1,2 @@
+DESC="main mode, AES-256/SHA-1/MODP-2048"
+IKE=aes256-sha1-modp2048 ESP=aes256-sha1

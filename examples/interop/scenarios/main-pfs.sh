@@ -1,0 +1,2 @@
+DESC="main mode, AES-128/SHA-256/MODP-2048, PFS"
+PFS=modp2048

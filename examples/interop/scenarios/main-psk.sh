@@ -1,0 +1,1 @@
+DESC="main mode, AES-128/SHA-256/MODP-2048, no PFS"

@@ -1,0 +1,10 @@
+DESC="no phase 2 proposal in common: the attribute named"
+ESP_B=aes128-sha512
+EXPECT=fail
+steps() {
+    up
+    our_exit 3
+    if [[ $OURS == a ]]; then our_log 'NO-PROPOSAL-CHOSEN'; else our_log 'authentication'; fi
+    end_phase1
+    none_left
+}

@@ -1,0 +1,2 @@
+# roles: none
+DESC="strongSwan on both sides: the testbed itself"
