@@ -2,6 +2,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "a test fails by panicking"
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
 
 pub mod crypto;
 pub mod error;

@@ -158,3 +158,79 @@ pub const fn tlv_u32(kind: u16, value: u32) -> [u8; 8] {
     let [v0, v1, v2, v3] = value.to_be_bytes();
     [k0, k1, l0, l1, v0, v1, v2, v3]
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+
+    #[test]
+    fn parse_both_forms_in_any_order() {
+        let bytes = hex!("000c 0004 00015180 800b 0001 0006 0000 ffff 1234");
+        let mut attributes = Attributes::new(&bytes, 100);
+        let long = Value::Long(&bytes[4..8]);
+        for (kind, value, offset) in [
+            (12, long, 100),
+            (11, Value::Short(1), 108),
+            (6, Value::Long(&[]), 112),
+            (0x7fff, Value::Short(0x1234), 116),
+        ] {
+            assert_eq!(attributes.next(), Some(Ok(Attribute { kind, value, offset })));
+        }
+        assert_eq!(attributes.next(), None);
+    }
+
+    #[test]
+    fn emit_both_forms() {
+        assert_eq!(tv(11, 1), hex!("800b 0001"));
+        assert_eq!(tv(0xffff, 1), hex!("ffff 0001"));
+        assert_eq!(tlv_header(0xffff, 4), hex!("7fff 0004"));
+        assert_eq!(tlv_u32(12, 86_400), hex!("000c 0004 00015180"));
+    }
+
+    #[test]
+    fn a_value_beyond_the_end_is_refused() {
+        let bytes = hex!("800b 0001 000c 0004 00015180");
+        for cut in 5..bytes.len() {
+            let mut attributes = Attributes::new(&bytes[..cut], 0);
+            assert!(attributes.next().unwrap().is_ok());
+            let malformed = attributes.next().unwrap().unwrap_err();
+            let (kind, offset) = match cut {
+                5 => (MalformedKind::Truncated, 4),
+                6 | 7 => (MalformedKind::Truncated, 6),
+                _ => (MalformedKind::AttributeLength, 6),
+            };
+            assert_eq!(malformed, Malformed { kind, offset }, "{cut}");
+            assert_eq!(attributes.next(), None);
+        }
+    }
+
+    #[test]
+    fn numbers_in_every_length() {
+        let number = |value| Attribute { kind: 1, value, offset: 0 };
+        let both = |value| (number(value).as_u32(), number(value).as_u64());
+        assert_eq!(both(Value::Short(65_535)), (Some(65_535), Some(65_535)));
+        assert_eq!(both(Value::Long(&[])), (None, None));
+        assert_eq!(both(Value::Long(&[0])), (Some(0), Some(0)));
+        assert_eq!(both(Value::Long(&hex!("0e10"))), (Some(3600), Some(3600)));
+        assert_eq!(both(Value::Long(&[0xff; 4])), (Some(u32::MAX), Some(0xffff_ffff)));
+        assert_eq!(both(Value::Long(&hex!("01 00000000"))), (None, Some(1 << 32)));
+        assert_eq!(both(Value::Long(&[0xff; 8])), (None, Some(u64::MAX)));
+        assert_eq!(both(Value::Long(&[0xff; 9])), (None, None));
+        assert_eq!(both(Value::Long(&hex!("00000000000000000000 0e10"))), (Some(3600), Some(3600)));
+    }
+
+    #[test]
+    fn a_tail_of_zeros_is_passed_over_only_where_that_is_asked_for() {
+        for zeros in 1..4 {
+            let bytes = &hex!("800b 0001 000000")[..4 + zeros];
+            let mut strict = Attributes::new(bytes, 0);
+            assert!(strict.next().unwrap().is_ok());
+            assert_eq!(strict.next().unwrap().unwrap_err().kind, MalformedKind::Truncated);
+            assert_eq!(Attributes::with_zero_tail(bytes, 0).filter(Result::is_ok).count(), 1);
+        }
+        let not_zero = hex!("800b 0001 0001");
+        assert!(Attributes::with_zero_tail(&not_zero, 0).any(|attribute| attribute.is_err()));
+    }
+}

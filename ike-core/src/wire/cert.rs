@@ -53,3 +53,23 @@ impl<'a> CertificatePayload<'a> {
         message.payload(kind, &[&[self.encoding.0], self.data])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::MalformedKind;
+
+    #[test]
+    fn parse() {
+        let certificate = CertificatePayload::parse(&[4, 0x30, 0x82], 32).unwrap();
+        assert_eq!(certificate.encoding, CertificateEncoding::X509_SIGNATURE);
+        assert_eq!((certificate.data, certificate.offset), (&[0x30, 0x82][..], 33));
+    }
+
+    #[test]
+    fn a_request_may_name_nobody_but_must_say_what_it_wants() {
+        assert!(CertificatePayload::parse(&[4], 32).unwrap().data.is_empty());
+        let malformed = CertificatePayload::parse(&[], 32).unwrap_err();
+        assert_eq!(malformed, Malformed { kind: MalformedKind::Truncated, offset: 32 });
+    }
+}

@@ -41,3 +41,40 @@ impl<'a> ConfigPayload<'a> {
         Attributes::with_zero_tail(self.attributes.rest(), self.attributes.offset())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::Value;
+
+    #[test]
+    fn parse() {
+        let body = hex!("02 00 a4c1 0001 0004 0a010101 c08f 0001");
+        let config = ConfigPayload::parse(&body, 32).unwrap();
+        assert_eq!((config.kind, config.identifier), (ConfigType::REPLY, 0xa4c1));
+        let mut attributes = config.attributes().map(Result::unwrap);
+        assert_eq!(attributes.next().unwrap().value, Value::Long(&[10, 1, 1, 1]));
+        let status = attributes.next().unwrap();
+        assert_eq!((status.kind, status.value, status.offset), (16527, Value::Short(1), 44));
+        assert!(attributes.next().is_none());
+    }
+
+    #[test]
+    fn padding_inside_of_the_payload() {
+        for zeros in 0..4 {
+            let body = &hex!("02 00 0000 c08f 0001 000000")[..8 + zeros];
+            let config = ConfigPayload::parse(body, 32).unwrap();
+            assert_eq!(config.attributes().filter(Result::is_ok).count(), 1);
+            assert!(config.attributes().all(|attribute| attribute.is_ok()));
+        }
+    }
+
+    #[test]
+    fn cut_short() {
+        for len in 0..4 {
+            assert!(ConfigPayload::parse(&[0; 4][..len], 32).is_err());
+        }
+    }
+}

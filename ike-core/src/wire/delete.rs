@@ -86,3 +86,38 @@ impl<'a> DeletePayload<'a> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use hex_literal::hex;
+
+    use super::*;
+
+    const BODY: [u8; 16] = hex!("00000001 03 04 0002 c0ffee01 c0ffee02");
+
+    #[test]
+    fn parse() {
+        let delete = DeletePayload::parse(&BODY, 64).unwrap();
+        assert_eq!((delete.doi, delete.protocol), (Doi::IPSEC, ProtocolId::ESP));
+        assert_eq!((delete.spi_size, delete.count), (4, 2));
+        assert_eq!(delete.spis().collect::<Vec<_>>(), [&BODY[8..12], &BODY[12..]]);
+        assert_eq!(delete.spi_bytes(), &BODY[8..]);
+    }
+
+    #[test]
+    fn cut_short() {
+        for len in 0..BODY.len() {
+            let malformed = DeletePayload::parse(&BODY[..len], 0).unwrap_err();
+            let kind = if len < 8 { MalformedKind::Truncated } else { MalformedKind::SpiCount };
+            assert_eq!(malformed.kind, kind);
+        }
+    }
+
+    #[test]
+    fn nothing_deleted_is_no_error() {
+        let delete = DeletePayload::parse(&hex!("00000001 03 00 0000"), 0).unwrap();
+        assert_eq!(delete.spis().len(), 0);
+    }
+}

@@ -64,3 +64,39 @@ impl<'a> FragmentPayload<'a> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+
+    #[test]
+    fn parse() {
+        let body = hex!("0102 03 00 aabb");
+        let fragment = FragmentPayload::parse(&body, 32).unwrap();
+        let expected = FragmentPayload { id: 0x102, number: 3, last: false, data: &[0xaa, 0xbb] };
+        assert_eq!(fragment, expected);
+        let last = FragmentPayload::parse(&hex!("0102 03 01 aabb"), 32).unwrap().last;
+        assert!(last);
+    }
+
+    #[test]
+    fn lengths() {
+        let body = hex!("0001 01 01 aabb");
+        for len in 0..body.len() {
+            let result = FragmentPayload::parse(&body[..len], 32);
+            match len {
+                ..4 => assert_eq!(result.unwrap_err().kind, MalformedKind::Truncated),
+                4 => assert_eq!(result.unwrap_err().kind, MalformedKind::Fragment),
+                _ => assert_eq!(result.unwrap().data.len(), len - 4),
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_start_at_one() {
+        let malformed = FragmentPayload::parse(&hex!("0001 00 01 aabb"), 32).unwrap_err();
+        assert_eq!(malformed, Malformed { kind: MalformedKind::Fragment, offset: 32 });
+    }
+}

@@ -166,3 +166,84 @@ impl Header {
         bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+
+    /// Third message of a recorded quick mode, with a plaintext body of four bytes in place of its own.
+    const MESSAGE: [u8; 32] =
+        hex!("018ef04f7cf72e4f 5f28fdf279308a94 08 10 20 03 b9bb408c 00000020 00000004");
+
+    const HEADER: Header = Header {
+        cookies: CookiePair {
+            initiator: Cookie(hex!("018ef04f7cf72e4f")),
+            responder: Cookie(hex!("5f28fdf279308a94")),
+        },
+        next_payload: PayloadType::HASH,
+        version: VERSION,
+        exchange: ExchangeType::QUICK_MODE,
+        flags: Flags(3),
+        message_id: 0xb9bb_408c,
+        length: 32,
+    };
+
+    #[test]
+    fn parse() {
+        assert_eq!(Header::parse(&MESSAGE), Ok(HEADER));
+        assert!(HEADER.flags.contains(Flags::ENCRYPTION));
+        assert!(HEADER.flags.contains(Flags::COMMIT));
+        assert!(!HEADER.flags.contains(Flags::AUTHENTICATION_ONLY));
+        assert!(!HEADER.cookies.responder.is_zero() && Cookie::ZERO.is_zero());
+    }
+
+    #[test]
+    fn emit() {
+        let mut out = [0xee; 32];
+        HEADER.emit(&mut out).unwrap();
+        assert_eq!(out[..HEADER_LEN], MESSAGE[..HEADER_LEN]);
+        assert_eq!(out[HEADER_LEN..], [0xee; 4]);
+        for len in 0..HEADER_LEN {
+            let mut out = [0xee; HEADER_LEN];
+            assert_eq!(HEADER.emit(&mut out[..len]), Err(BufferTooSmall { needed: HEADER_LEN }));
+            assert_eq!(out, [0xee; HEADER_LEN]);
+        }
+    }
+
+    #[test]
+    fn a_datagram_shorter_than_the_header_is_truncated() {
+        for len in 0..HEADER_LEN {
+            let malformed = Header::parse(&MESSAGE[..len]).unwrap_err();
+            assert_eq!(malformed.kind, MalformedKind::Truncated);
+            assert!(usize::from(malformed.offset) <= len);
+        }
+    }
+
+    #[test]
+    fn only_major_version_1_is_read() {
+        for version in 0..=u8::MAX {
+            let mut message = MESSAGE;
+            message[17] = version;
+            match version >> 4 {
+                1 => assert_eq!(Header::parse(&message).unwrap().version, version),
+                _ => assert_eq!(
+                    Header::parse(&message),
+                    Err(Malformed { kind: MalformedKind::Version, offset: 17 })
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_is_that_of_the_datagram() {
+        let wrong = Err(Malformed { kind: MalformedKind::HeaderLength, offset: 24 });
+        for length in [0, 27, 28, 31, 33, 0x20_0000, u32::MAX] {
+            let mut message = MESSAGE;
+            message[24..28].copy_from_slice(&u32::to_be_bytes(length));
+            assert_eq!(Header::parse(&message), wrong, "{length}");
+        }
+        assert_eq!(Header::parse(&MESSAGE[..31]), wrong);
+    }
+}

@@ -201,3 +201,151 @@ impl AddressId {
         Self { id_type, bytes, len }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+
+    fn id(id_type: IdType, data: &[u8]) -> IdPayload<'_> {
+        IdPayload { id_type, protocol: 0, port: 0, data, offset: 8 }
+    }
+
+    fn v4(text: &str) -> IpAddr {
+        IpAddr::V4(text.parse().unwrap())
+    }
+
+    fn v6(text: &str) -> IpAddr {
+        IpAddr::V6(text.parse().unwrap())
+    }
+
+    #[test]
+    fn parse() {
+        let body = hex!("01 11 01f4 c0a80064");
+        let id = IdPayload::parse(&body, 32).unwrap();
+        assert_eq!((id.id_type, id.protocol, id.port), (IdType::IPV4_ADDR, 17, 500));
+        assert_eq!((id.data, id.offset), (&body[4..], 36));
+        assert_eq!(id.addresses(), Ok(Some(Addresses::host(v4("192.168.0.100")))));
+        assert_eq!(id.head(), body[..4]);
+        for len in 0..4 {
+            let malformed = IdPayload::parse(&body[..len], 32).unwrap_err();
+            assert_eq!(malformed.kind, MalformedKind::Truncated);
+        }
+        assert!(IdPayload::parse(&body[..4], 32).unwrap().data.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_address_has_none() {
+        for id_type in [0, 2, 3, 9, 10, 11, 12, 255].map(IdType) {
+            assert_eq!(id(id_type, b"gateway.example").addresses(), Ok(None));
+        }
+    }
+
+    #[test]
+    fn every_address_type_has_its_length_only() {
+        for (id_type, right) in [
+            (IdType::IPV4_ADDR, 4),
+            (IdType::IPV4_ADDR_SUBNET, 8),
+            (IdType::IPV4_ADDR_RANGE, 8),
+            (IdType::IPV6_ADDR, 16),
+            (IdType::IPV6_ADDR_SUBNET, 32),
+            (IdType::IPV6_ADDR_RANGE, 32),
+        ] {
+            for len in 0..=40 {
+                let data = [0; 40];
+                match id(id_type, &data[..len]).addresses() {
+                    Ok(addresses) => assert!(addresses.is_some() && len == right),
+                    Err(malformed) => {
+                        assert_eq!(malformed.kind, MalformedKind::AddressLength);
+                        assert_ne!(len, right);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn masks_become_prefixes_unless_they_have_holes() {
+        for prefix in 0..=32u8 {
+            let mask = !(u64::from(u32::MAX) >> prefix) as u32;
+            let mut data = hex!("0a010203 00000000");
+            data[4..].copy_from_slice(&mask.to_be_bytes());
+            let expected = Addresses::Subnet { network: v4("10.1.2.3"), prefix };
+            assert_eq!(id(IdType::IPV4_ADDR_SUBNET, &data).addresses(), Ok(Some(expected)));
+            for hole in 1..u32::from(prefix) {
+                let holed = mask & !(1 << (32 - hole));
+                data[4..].copy_from_slice(&holed.to_be_bytes());
+                assert_eq!(
+                    id(IdType::IPV4_ADDR_SUBNET, &data).addresses(),
+                    Err(Malformed { kind: MalformedKind::AddressMask, offset: 12 })
+                );
+            }
+        }
+        let mut data = [0; 32];
+        for prefix in 0..=128u8 {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+            data[16..].copy_from_slice(&mask.to_be_bytes());
+            let expected = Addresses::Subnet { network: v6("::"), prefix };
+            assert_eq!(id(IdType::IPV6_ADDR_SUBNET, &data).addresses(), Ok(Some(expected)));
+        }
+        data[31] = 1;
+        data[16] = 0;
+        let holed = id(IdType::IPV6_ADDR_SUBNET, &data).addresses().unwrap_err();
+        assert_eq!(holed.kind, MalformedKind::AddressMask);
+    }
+
+    #[test]
+    fn a_range_does_not_run_backwards() {
+        let data = hex!("0a000001 0a0000ff");
+        let range = Addresses::Range { first: v4("10.0.0.1"), last: v4("10.0.0.255") };
+        assert_eq!(id(IdType::IPV4_ADDR_RANGE, &data).addresses(), Ok(Some(range)));
+        let reversed = hex!("0a0000ff 0a000001");
+        assert_eq!(
+            id(IdType::IPV4_ADDR_RANGE, &reversed).addresses(),
+            Err(Malformed { kind: MalformedKind::AddressRange, offset: 8 })
+        );
+    }
+
+    #[test]
+    fn addresses_survive_a_round_trip() {
+        let mut count = 0;
+        let mut check = |addresses| {
+            let id = AddressId::new(addresses).unwrap();
+            assert_eq!(id.payload(6, 80).addresses(), Ok(Some(addresses)));
+            assert_eq!((id.payload(6, 80).protocol, id.payload(6, 80).port), (6, 80));
+            count += 1;
+        };
+        for prefix in 0..=32 {
+            let network =
+                Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0));
+            check(Addresses::Subnet { network: network.into(), prefix });
+        }
+        for prefix in 0..=128 {
+            let network =
+                Ipv6Addr::from_bits(u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0));
+            check(Addresses::Subnet { network: network.into(), prefix });
+        }
+        check(Addresses::Range { first: v4("10.0.0.9"), last: v4("10.0.1.3") });
+        check(Addresses::Range { first: v6("2001:db8::1"), last: v6("2001:db8::ffff") });
+        assert_eq!(count, 33 + 129 + 2);
+    }
+
+    #[test]
+    fn what_one_identity_cannot_say() {
+        assert_eq!(AddressId::new(Addresses::Any), None);
+        for (network, prefix) in [(v4("10.0.0.0"), 33), (v6("2001:db8::"), 129)] {
+            assert_eq!(AddressId::new(Addresses::Subnet { network, prefix }), None);
+        }
+        assert_eq!(
+            AddressId::new(Addresses::Range { first: v4("10.0.0.1"), last: v6("::1") }),
+            None
+        );
+    }
+
+    #[test]
+    fn bits_behind_the_prefix_are_not_sent() {
+        let id = AddressId::new(Addresses::Subnet { network: v4("10.1.2.3"), prefix: 24 }).unwrap();
+        assert_eq!(id.payload(0, 0).data, hex!("0a010200 ffffff00"));
+    }
+}

@@ -63,3 +63,39 @@ impl NatOriginalAddress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_of_both_families() {
+        for (id_type, right) in [(IdType::IPV4_ADDR, 4), (IdType::IPV6_ADDR, 16)] {
+            for len in 0..=24 {
+                let mut body = [7; 24];
+                body[0] = id_type.0;
+                match NatOriginalAddress::parse(&body[..len], 0) {
+                    Ok(NatOriginalAddress(address)) => {
+                        assert_eq!(len, 4 + right);
+                        assert_eq!(address.is_ipv4(), right == 4);
+                    }
+                    Err(malformed) if len < 4 => {
+                        assert_eq!(malformed.kind, MalformedKind::Truncated);
+                    }
+                    Err(malformed) => {
+                        assert_ne!(len, 4 + right);
+                        assert_eq!(malformed.kind, MalformedKind::AddressLength);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_addresses() {
+        for id_type in (0..=u8::MAX).filter(|id_type| ![1, 5].contains(id_type)) {
+            let malformed = NatOriginalAddress::parse(&[id_type, 0, 0, 0, 1, 2, 3, 4], 9);
+            assert_eq!(malformed, Err(Malformed { kind: MalformedKind::AddressType, offset: 9 }));
+        }
+    }
+}

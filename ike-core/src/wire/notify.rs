@@ -79,3 +79,42 @@ impl<'a> NotifyPayload<'a> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+
+    /// R-U-THERE with both cookies as its SPI and sequence number 5.
+    const BODY: [u8; 28] = hex!("00000001 01 10 8d28 018ef04f7cf72e4f5f28fdf279308a94 00000005");
+
+    #[test]
+    fn parse() {
+        let notify = NotifyPayload::parse(&BODY, 60).unwrap();
+        assert_eq!((notify.doi, notify.protocol), (Doi::IPSEC, ProtocolId::ISAKMP));
+        assert_eq!(notify.kind, NotifyType::R_U_THERE);
+        assert_eq!((notify.spi, notify.data, notify.offset), (&BODY[8..24], &BODY[24..], 84));
+    }
+
+    #[test]
+    fn the_fixed_part_and_the_spi_must_be_there() {
+        for len in 0..24 {
+            let malformed = NotifyPayload::parse(&BODY[..len], 60).unwrap_err();
+            let kind = if len < 8 { MalformedKind::Truncated } else { MalformedKind::SpiSize };
+            assert_eq!(malformed.kind, kind);
+        }
+        assert!(NotifyPayload::parse(&BODY[..24], 60).unwrap().data.is_empty());
+        for size in 0..=u8::MAX {
+            let mut body = BODY;
+            body[5] = size;
+            match NotifyPayload::parse(&body, 0) {
+                Ok(notify) => assert_eq!(notify.spi.len() + notify.data.len(), 20),
+                Err(malformed) => {
+                    assert!(size > 20);
+                    assert_eq!(malformed, Malformed { kind: MalformedKind::SpiSize, offset: 5 });
+                }
+            }
+        }
+    }
+}

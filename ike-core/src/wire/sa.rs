@@ -223,3 +223,141 @@ impl<'a> Iterator for TransformIter<'a> {
         Some(result)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::Value;
+
+    /// Two proposals: ESP with an SPI and two transforms, AH with one transform.
+    const SA: [u8; 72] = hex!(
+        "00000001 00000001"
+        "02000028 01030402 11223344"
+        "0300000c 010c0000 80060080" "00000010 020b0000 80050002 80040001"
+        "00000018 01020001" "00000010 01020000 80050002 80040001"
+    );
+
+    fn parsed(sa: &[u8]) -> Result<(), Malformed> {
+        SaBody::parse(sa, 32)?.check()
+    }
+
+    /// `SA` with one byte changed.
+    fn changed(at: usize, value: u8) -> [u8; SA.len()] {
+        let mut sa = SA;
+        sa[at] = value;
+        sa
+    }
+
+    #[track_caller]
+    fn refused(sa: &[u8], kind: MalformedKind, at: u16) {
+        assert_eq!(parsed(sa), Err(Malformed { kind, offset: 32 + at }));
+    }
+
+    #[test]
+    fn parse() {
+        let sa = SaBody::parse(&SA, 32).unwrap();
+        assert_eq!((sa.doi, sa.situation), (Doi::IPSEC, SITUATION_IDENTITY_ONLY));
+        sa.check().unwrap();
+        let [esp, ah] = [0, 1].map(|index| sa.proposals().nth(index).unwrap().unwrap());
+        assert!(sa.proposals().nth(2).is_none());
+        assert_eq!((esp.number, esp.protocol, esp.offset), (1, ProtocolId::ESP, 40));
+        assert_eq!((esp.spi, esp.transform_count), (&hex!("11223344")[..], 2));
+        assert_eq!((ah.number, ah.protocol, ah.offset), (1, ProtocolId::AH, 80));
+        assert_eq!((ah.spi, ah.transform_count), (&[][..], 1));
+        let transforms: [_; 2] = [0, 1].map(|index| esp.transforms().nth(index).unwrap().unwrap());
+        assert!(esp.transforms().nth(2).is_none());
+        assert_eq!((transforms[0].number, transforms[0].id), (1, 12));
+        assert_eq!((transforms[1].number, transforms[1].id), (2, 11));
+        assert_eq!(transforms[1].offset, 64);
+        let attribute = transforms[0].attributes().next().unwrap().unwrap();
+        assert_eq!((attribute.kind, attribute.value), (6, Value::Short(128)));
+        assert_eq!(transforms[1].attributes().bytes(), hex!("80050002 80040001"));
+    }
+
+    #[test]
+    fn cut_short_anywhere() {
+        for len in 0..SA.len() {
+            let malformed = parsed(&SA[..len]).unwrap_err();
+            assert!(usize::from(malformed.offset) <= 32 + len);
+        }
+        refused(&SA[..7], MalformedKind::Truncated, 4);
+        refused(&SA[..8], MalformedKind::NoProposal, 8);
+        refused(&SA[..48], MalformedKind::Truncated, 48);
+    }
+
+    #[test]
+    fn only_proposals_in_an_sa_and_only_transforms_in_a_proposal() {
+        for next in 3..=u8::MAX {
+            refused(&changed(8, next), MalformedKind::NextPayload, 8);
+        }
+        refused(&changed(8, 1), MalformedKind::NextPayload, 8);
+        for next in (0..=u8::MAX).filter(|next| *next != 0 && *next != 3) {
+            refused(&changed(20, next), MalformedKind::NextPayload, 20);
+        }
+    }
+
+    #[test]
+    fn a_chain_fills_what_encloses_it() {
+        // Nothing more is announced, but there is more.
+        refused(&changed(8, 0), MalformedKind::TrailingBytes, 48);
+        refused(&changed(20, 0), MalformedKind::TrailingBytes, 32);
+        // More is announced, but there is none.
+        refused(&changed(48, 2), MalformedKind::Truncated, 72);
+        refused(&changed(32, 3), MalformedKind::Truncated, 48);
+    }
+
+    #[test]
+    fn the_number_of_transforms_is_the_announced_one() {
+        refused(&changed(15, 0), MalformedKind::NoProposal, 15);
+        refused(&changed(15, 1), MalformedKind::TransformCount, 32);
+        for count in 3..=u8::MAX {
+            refused(&changed(15, count), MalformedKind::TransformCount, 48);
+        }
+    }
+
+    #[test]
+    fn spi_sizes() {
+        // 4 is right; what a wrong size leaves for the transforms is none; 33 to 255 exceed the proposal.
+        for size in (0..=u8::MAX).filter(|size| *size != 4) {
+            let sa = changed(14, size);
+            let malformed = parsed(&sa).unwrap_err();
+            match size {
+                33.. => assert_eq!(malformed.kind, MalformedKind::SpiSize),
+                _ => assert_ne!(malformed.kind, MalformedKind::SpiSize),
+            }
+        }
+        // The longest there can be.
+        let mut sa = hex!("00000001 00000001 00000113 0003ff01").to_vec();
+        sa.extend([0xab; 255]);
+        sa.extend(hex!("00000008 010c0000"));
+        sa[10..12].copy_from_slice(&271u16.to_be_bytes());
+        parsed(&sa).unwrap();
+        let proposal = SaBody::parse(&sa, 0).unwrap().proposals().next().unwrap().unwrap();
+        assert_eq!(proposal.spi, [0xab; 255]);
+    }
+
+    #[test]
+    fn every_length_field_is_checked() {
+        for at in [10, 22, 34, 50, 58] {
+            for length in [0, 1, 2, 3, 4, 7, 255] {
+                let malformed = parsed(&changed(at + 1, length)).unwrap_err();
+                assert!(usize::from(malformed.offset) < 32 + SA.len(), "{malformed}");
+            }
+        }
+    }
+
+    #[test]
+    fn iterators_end_after_an_error() {
+        let sa = changed(20, 9);
+        let proposal = SaBody::parse(&sa, 0).unwrap().proposals().next().unwrap().unwrap();
+        let mut transforms = proposal.transforms();
+        assert!(transforms.next().unwrap().is_err());
+        assert!(transforms.next().is_none());
+        let sa = changed(8, 9);
+        let mut proposals = SaBody::parse(&sa, 0).unwrap().proposals();
+        assert!(proposals.next().unwrap().is_err());
+        assert!(proposals.next().is_none());
+    }
+}

@@ -137,3 +137,69 @@ impl VendorId {
         KNOWN.iter().find(|(id, ..)| *id == self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+
+    #[test]
+    fn each_recognises_what_it_sends() {
+        for (id, known, rest, name) in KNOWN {
+            assert!(id.body().starts_with(known), "{name}");
+            assert_eq!(VendorId::recognise(id.body()), Some(*id));
+            assert_eq!(id.name(), *name);
+            assert!(*rest == Prefix || id.body() == *known);
+        }
+    }
+
+    #[test]
+    fn shorter_is_unknown_and_longer_too_unless_a_version_follows() {
+        for (id, known, rest, name) in KNOWN {
+            for len in 0..known.len() {
+                assert_eq!(VendorId::recognise(&known[..len]), None, "{name}");
+            }
+            let mut longer = [0; 24];
+            let longer = &mut longer[..known.len() + 4];
+            longer[..known.len()].copy_from_slice(known);
+            let expected = (*rest == Prefix).then_some(*id);
+            assert_eq!(VendorId::recognise(longer), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn recorded_ones() {
+        // As strongSwan, Cisco and Apple send them.
+        for (body, id) in [
+            (&hex!("4048b7d56ebce88525e7de7f00d6c2d380000000")[..], VendorId::Fragmentation),
+            (&hex!("12f5f28c457168a9702d9fe274cc0100"), VendorId::CiscoUnity),
+            (&hex!("09002689dfd6b712"), VendorId::Xauth),
+            (&hex!("afcad71368a1f1c96b8696fc77570100"), VendorId::DeadPeerDetection),
+        ] {
+            assert_eq!(VendorId::recognise(body), Some(id));
+        }
+    }
+
+    /// Where the bytes are the MD5 sum of a known text, they are recomputed here.
+    #[cfg(feature = "legacy")]
+    #[test]
+    fn sums_of_known_texts() {
+        use md5::{Digest, Md5};
+
+        let mut checked = 0;
+        for (id, known, _, name) in KNOWN {
+            let text = match id {
+                VendorId::NatTDraft02LineFeed => "draft-ietf-ipsec-nat-t-ike-02\n",
+                VendorId::Fragmentation => "FRAGMENTATION",
+                VendorId::CiscoUnity => "CISCO-UNITY",
+                VendorId::DeadPeerDetection | VendorId::Xauth | VendorId::CiscoVpn3000 => continue,
+                _ => name,
+            };
+            // The last two bytes of Cisco Unity's are a version.
+            assert_eq!(Md5::digest(text)[..known.len()], **known, "{name}");
+            checked += 1;
+        }
+        assert_eq!(checked, KNOWN.len() - 3);
+    }
+}

@@ -343,11 +343,16 @@ impl AttributesWriter<'_, '_> {
 
 #[cfg(test)]
 mod tests {
+    use std::vec;
+
     use hex_literal::hex;
 
     use super::*;
+    use crate::error::MalformedKind;
     use crate::wire::numbers::{ExchangeType, LifeType, Phase1Attribute};
-    use crate::wire::{Cookie, CookiePair, Flags, SITUATION_IDENTITY_ONLY, VERSION};
+    use crate::wire::{
+        Cookie, CookiePair, Flags, Payloads, SITUATION_IDENTITY_ONLY, SaBody, VERSION,
+    };
 
     fn header() -> Header {
         Header {
@@ -388,11 +393,149 @@ mod tests {
         Ok(sa.body())
     }
 
+    fn lengths_are_right(message: &MessageWriter<'_>) -> usize {
+        let written = message.written();
+        assert_eq!(Header::parse(written).unwrap().length as usize, written.len());
+        let header = Header::parse(written).unwrap();
+        let mut payloads = Payloads::new(header.next_payload, &written[HEADER_LEN..], HEADER_LEN);
+        let mut count = 0;
+        for payload in payloads.by_ref().map(Result::unwrap) {
+            if payload.kind == PayloadType::SA {
+                let sa = SaBody::parse(payload.body, payload.offset).unwrap();
+                sa.proposals().for_each(|proposal| {
+                    // A proposal without transforms is not yet one.
+                    assert!(matches!(
+                        proposal.map_err(|malformed| malformed.kind),
+                        Ok(_) | Err(MalformedKind::NoProposal)
+                    ));
+                });
+            }
+            count += 1;
+        }
+        assert_eq!(payloads.end(), written.len() - HEADER_LEN);
+        count
+    }
+
     #[test]
     fn a_recorded_sa_is_emitted_byte_for_byte() {
         let mut buffer = [0xee; 200];
         let mut message = MessageWriter::new(&mut buffer, &header()).unwrap();
         let body = emit_sa(&mut message).unwrap();
         assert_eq!(message.written()[body], SA_I_BODY);
+        assert_eq!(lengths_are_right(&message), 1);
+    }
+
+    #[test]
+    fn payloads_in_parts_and_reserved() {
+        let mut buffer = [0xee; 100];
+        let mut message = MessageWriter::new(&mut buffer, &header()).unwrap();
+        assert_eq!(lengths_are_right(&message), 0);
+        let hash = message.reserve(PayloadType::HASH, 4).unwrap();
+        let nonce = message.payload(PayloadType::NONCE, &[&[1, 2], &[], &[3]]).unwrap();
+        let empty = message.payload(PayloadType::ID, &[]).unwrap();
+        assert_eq!(lengths_are_right(&message), 3);
+        assert_eq!((hash.clone(), nonce, empty), (32..36, 40..43, 47..47));
+        message.written_mut()[hash].copy_from_slice(&[9; 4]);
+        assert_eq!(
+            message.written()[HEADER_LEN..],
+            hex!("0a000008 09090909 05000007 010203 00000004")
+        );
+        assert_eq!(message.finish(), 47);
+        assert_eq!(buffer[47..], [0xee; 53], "nothing is written behind the message");
+    }
+
+    #[test]
+    fn padding() {
+        for (block, expected) in [(0, 33), (1, 33), (8, 36), (16, 44), (usize::MAX, 33)] {
+            let mut buffer = [0xee; 60];
+            let mut message = MessageWriter::new(&mut buffer, &header()).unwrap();
+            message.payload(PayloadType::NONCE, &[&[7]]).unwrap();
+            let padded = message.pad_to(block);
+            assert_eq!(padded.is_err(), block == usize::MAX);
+            assert_eq!(message.written().len(), expected);
+            assert_eq!(Header::parse(message.written()).unwrap().length as usize, expected);
+            assert!(message.written()[33..].iter().all(|byte| *byte == 0));
+            message.pad_to(block.min(16)).unwrap();
+            assert_eq!(message.finish(), if block == usize::MAX { 44 } else { expected });
+        }
+    }
+
+    /// Everything the writer can do; `Err` as soon as something does not fit.
+    fn everything(message: &mut MessageWriter<'_>) -> Result<(), BufferTooSmall> {
+        message.reserve(PayloadType::HASH, 20)?;
+        let sa = emit_sa(message)?;
+        let received = message.written()[sa].to_vec();
+        let received = SaBody::parse(&received, 0).unwrap();
+        let theirs = received.proposals().next().unwrap().unwrap();
+        let chosen = theirs.transforms().next().unwrap().unwrap();
+        let mut sa = message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
+        sa.proposal(1, ProtocolId::ISAKMP, &[])?.transform_as_received(&chosen)?;
+        let mut second = sa.proposal(2, ProtocolId::ESP, &[1, 2, 3, 4])?;
+        second.transform(1, 12)?.attribute_u32(2, 65_536)?;
+        second.transform(2, 3)?;
+        message.payload(PayloadType::NONCE, &[&[7; 16]])?;
+        let mut config = message.config(ConfigType::REQUEST, 3)?;
+        config.attribute_tlv(1, &[10, 0, 0, 1])?;
+        config.attribute_tv(16527, 1)?;
+        message.pad_to(16)
+    }
+
+    #[test]
+    fn every_size_of_buffer() {
+        let mut whole = [0; 400];
+        let mut message = MessageWriter::new(&mut whole, &header()).unwrap();
+        everything(&mut message).unwrap();
+        assert_eq!(lengths_are_right_but_padding(&message), 5);
+        let len = message.finish();
+        for size in 0..len {
+            let mut buffer = [0xee; 400];
+            let Ok(mut message) = MessageWriter::new(&mut buffer[..size], &header()) else {
+                assert!(size < HEADER_LEN);
+                continue;
+            };
+            let error = everything(&mut message).unwrap_err();
+            assert!(error.needed > size && error.needed <= len, "{size} {error:?}");
+            lengths_are_right(&message);
+            let written = message.finish();
+            assert!(written <= size);
+            assert_eq!(buffer[written..], [0xee; 400][written..], "{size}");
+        }
+        let mut exact = vec![0; len];
+        let mut message = MessageWriter::new(&mut exact, &header()).unwrap();
+        everything(&mut message).unwrap();
+        assert_eq!(message.finish(), len);
+        assert_eq!(exact, whole[..len]);
+    }
+
+    fn lengths_are_right_but_padding(message: &MessageWriter<'_>) -> usize {
+        let header = Header::parse(message.written()).unwrap();
+        Payloads::new(header.next_payload, &message.written()[HEADER_LEN..], HEADER_LEN)
+            .map(Result::unwrap)
+            .count()
+    }
+
+    #[test]
+    fn what_the_length_fields_cannot_hold_is_refused() {
+        let mut buffer = vec![0; 70_000];
+        let mut message = MessageWriter::new(&mut buffer, &header()).unwrap();
+        let body = vec![0; MAX_MESSAGE];
+        let error = message.payload(PayloadType::NONCE, &[&body]).unwrap_err();
+        assert_eq!(error.needed, HEADER_LEN + GENERIC_HEADER_LEN + MAX_MESSAGE);
+        let mut sa = message.sa(Doi::IPSEC, 1).unwrap();
+        assert!(sa.proposal(1, ProtocolId::ESP, &[0; 256]).is_err());
+        let mut proposal = sa.proposal(1, ProtocolId::ESP, &[0; 255]).unwrap();
+        for number in 1..=255 {
+            proposal.transform(number, 12).unwrap();
+        }
+        assert!(proposal.transform(0, 12).is_err());
+        let mut last = sa.proposal(2, ProtocolId::ESP, &[]).unwrap();
+        let mut transform = last.transform(1, 12).unwrap();
+        assert!(transform.attribute_tlv(1, &body).is_err());
+        assert!(transform.attribute_tlv(1, &vec![0; 70_000]).is_err());
+        assert_eq!(lengths_are_right(&message), 1);
+        let largest = MAX_MESSAGE - message.written().len() - GENERIC_HEADER_LEN;
+        message.payload(PayloadType::NONCE, &[&body[..largest]]).unwrap();
+        assert_eq!(lengths_are_right(&message), 2);
+        assert_eq!(message.finish(), MAX_MESSAGE);
     }
 }

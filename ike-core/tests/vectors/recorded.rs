@@ -1,8 +1,12 @@
-//! The messages of `tests/vectors/recorded_messages.json`: what real implementations sent, as an independent decoder
+//! The messages of `recorded_messages.json`: what real implementations sent, as an independent decoder
 //! (tshark) read it.
+
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use ike_core::wire::Header;
 use serde_json::Value;
+
+use crate::read::hex;
 
 /// A recorded session.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ impl Message {
 
 /// All of them.
 pub(crate) fn sessions() -> Vec<Session> {
-    let text = include_str!("../vectors/recorded_messages.json");
+    let text = include_str!("recorded_messages.json");
     let file: Value = serde_json::from_str(text).expect("JSON");
     let sessions: Vec<Session> = array(&file["sessions"]).map(session).collect();
     assert!(sessions.len() >= 11, "the file has been cut");
@@ -70,17 +74,4 @@ fn array(value: &Value) -> impl Iterator<Item = &Value> {
 
 fn number<T: TryFrom<u64, Error: std::fmt::Debug>>(value: &Value) -> T {
     value.as_u64().expect("a number").try_into().expect("a small number")
-}
-
-fn hex(value: &Value) -> Vec<u8> {
-    let text = value.as_str().expect("a string of hex digits");
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    assert!(rest.is_empty());
-    pairs
-        .iter()
-        .map(|pair| {
-            let pair = std::str::from_utf8(pair).expect("ASCII");
-            u8::from_str_radix(pair, 16).expect("hex")
-        })
-        .collect()
 }
