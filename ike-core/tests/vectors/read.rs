@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 /// The bytes of a string of hex digits.
-pub fn hex(value: &Value) -> Vec<u8> {
+pub(crate) fn hex(value: &Value) -> Vec<u8> {
     let text = value.as_str().expect("a string of hex digits");
     assert!(text.len().is_multiple_of(2));
     (0..text.len())
@@ -15,13 +15,13 @@ pub fn hex(value: &Value) -> Vec<u8> {
 }
 
 /// The number under `key`.
-pub fn number<N: TryFrom<u64>>(value: &Value, key: &str) -> N {
+pub(crate) fn number<N: TryFrom<u64>>(value: &Value, key: &str) -> N {
     let number = value[key].as_u64().unwrap_or_else(|| panic!("{key} is not a number"));
     N::try_from(number).unwrap_or_else(|_| panic!("{key} is too large"))
 }
 
 /// The member "vectors" of a file, which is never empty.
-pub fn vectors(text: &str) -> Vec<Value> {
+pub(crate) fn vectors(text: &str) -> Vec<Value> {
     let file: Value = serde_json::from_str(text).expect("JSON");
     let vectors = file["vectors"].as_array().expect("vectors").clone();
     assert!(!vectors.is_empty());

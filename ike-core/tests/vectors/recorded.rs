@@ -72,6 +72,6 @@ fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().expect("an array").iter()
 }
 
-fn number<T: TryFrom<u64, Error: std::fmt::Debug>>(value: &Value) -> T {
+fn number<T: TryFrom<u64, Error: core::fmt::Debug>>(value: &Value) -> T {
     value.as_u64().expect("a number").try_into().expect("a small number")
 }

@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_TRACES=1 cargo test -p ike-core --test wire` writes them anew.
 
-use std::fmt::Write as _;
+use core::fmt::Write as _;
 use std::path::Path;
 
 use ike_core::trace::Trace;
