@@ -423,3 +423,48 @@ pub fn hash_3(prf: &dyn Prf, skeyid: &Skeyid, message_id: u32, nonces: Nonces<'_
     let data: [&[u8]; 4] = [&[0], &message_id.to_be_bytes(), nonces.initiator, nonces.responder];
     HashValue::new(prf, skeyid.a(), &data)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::crypto::SOFTWARE;
+    use crate::wire::numbers::HashAlgorithm;
+
+    /// Appendix B and KEYMAT expansion over lengths that no cipher of ours asks for.
+    #[test]
+    fn expansion_gives_the_recorded_values() {
+        let text = include_str!("../tests/vectors/nss_expansion.json");
+        let file: serde_json::Value = serde_json::from_str(text).unwrap();
+        let vectors = file["vectors"].as_array().unwrap();
+        assert_eq!(vectors.len(), 24);
+        for vector in vectors {
+            let hex = |key: &str| -> Vec<u8> {
+                let text = vector[key].as_str().unwrap();
+                let digits = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+                (0..text.len()).step_by(2).map(digits).collect()
+            };
+            let id = vector["hash"].as_u64().unwrap();
+            let prf = SOFTWARE.hash(HashAlgorithm(id.try_into().unwrap())).unwrap();
+            let (key, seed, expected) = (hex("ikm"), hex("seed"), hex("okm"));
+            let mut out = vec![0; expected.len()];
+            match vector["type"].as_str().unwrap() {
+                // A key no longer than SKEYID_e is its head.
+                "ikeV1AppB" if out.len() <= key.len() => {
+                    out.copy_from_slice(&key[..expected.len()])
+                }
+                "ikeV1AppB" => {
+                    expand(prf, &[0], &mut out, |last, block| prf.prf(&key, &[last], block));
+                }
+                _ => expand(prf, &[], &mut out, |last, block| {
+                    prf.prf(&key, &[last, &seed], block);
+                }),
+            }
+            assert_eq!(out, expected, "{vector}");
+        }
+    }
+}

@@ -167,3 +167,40 @@ impl fmt::Debug for WorkMemory {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::modp::MODP_2048;
+
+    fn is_all_zero(memory: &WorkMemory) -> bool {
+        let words = memory.table.iter().chain(&memory.accumulator).all(|word| *word == 0);
+        let bytes = memory.value.iter().chain(&memory.private).all(|byte| *byte == 0);
+        let numbers = [memory.value_len, memory.private_len, usize::from(memory.group)];
+        words && bytes && numbers == [0; 3] && memory.position == 0 && !memory.done
+    }
+
+    /// Every byte, those behind the stored lengths included.
+    #[test]
+    fn a_finished_computation_leaves_zeros() {
+        let mut memory = WorkMemory::new();
+        assert!(is_all_zero(&memory));
+        let mut out = [0; MAX_PUBLIC_LEN];
+        for peer_public in [None, Some([3; 256])] {
+            let peer_public = peer_public.as_ref().map(<[u8; 256]>::as_slice);
+            MODP_2048.begin(&mut memory, &[0x77; 32], peer_public).unwrap();
+            assert!(!MODP_2048.step(&mut memory, 100).done);
+            assert!(memory.accumulator.iter().any(|word| *word != 0));
+            assert_eq!(memory.table.iter().any(|word| *word != 0), peer_public.is_some());
+            assert!(MODP_2048.step(&mut memory, u32::MAX).done);
+            assert_eq!(MODP_2048.finish(&mut memory, &mut out), Ok(256));
+            assert!(is_all_zero(&memory));
+        }
+    }
+
+    /// The documented size.
+    #[test]
+    fn size_is_as_documented() {
+        assert!((5180..5280).contains(&size_of::<WorkMemory>()), "{}", size_of::<WorkMemory>());
+    }
+}

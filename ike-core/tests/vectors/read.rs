@@ -1,6 +1,6 @@
 //! Reads the vector files beside it.
 
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use serde_json::Value;
 
