@@ -2,25 +2,39 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 #[cfg(test)]
 extern crate std;
 
+mod inbound;
+mod index;
+mod outbound;
 mod packet;
 mod processor;
+mod replay;
 mod sa;
+mod sad;
 mod selector;
+mod sequence;
+mod slots;
 mod spd;
 mod transform;
+mod transport;
 mod tunnel;
+mod wire;
 
+pub use inbound::{Arrival, InboundSa, OpenError, Opened};
+pub use outbound::{Framing, OutboundSa, SealError, Sealed};
 pub use packet::{NoRoom, PacketBuf};
 pub use processor::{
-    Arrival, Direction, Discard, Framing, Inbound, InstallError, Notice, Outbound, Processor,
-    Settings, Tables,
+    Direction, Discard, Inbound, InstallError, Notice, Outbound, Processor, Settings, Stats, Tables,
 };
-pub use sa::{Encap, KeyMaterial, Lifetime, Limit, Mode, PolicyId, SaError, SaParams, Spi};
+pub use sa::{
+    Counters, Encap, KeyMaterial, Lifetime, Limit, Mode, PolicyId, SaError, SaParams, Spi,
+};
 pub use selector::{Addresses, PortRange, Protocol, Selector, TrafficSelectors};
+pub use sequence::SequenceNumber;
 pub use spd::{Directions, FromPacket, Policy, Protect, SpdEntry};
 pub use transform::{Aead, BlockCipher, Integrity, Transform};
 pub use tunnel::{DontFragment, Dscp, Ecn, FlowLabel, Outer, TunnelOptions};

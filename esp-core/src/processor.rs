@@ -11,28 +11,61 @@
 //!                                   └─ Protect, Discard, nothing ──────────► Discard
 //! ```
 
+use core::fmt;
+
 use rand_core::CryptoRng;
 
+use crate::inbound::{Incoming, Located, locate};
+use crate::index::Cell;
 use crate::packet::{NoRoom, PacketBuf};
-use crate::spd::SpdEntry;
-use crate::tunnel::Outer;
-use crate::{PolicyId, SaError, SaParams, Spi, TrafficSelectors};
+use crate::sad::{Held, Sad};
+use crate::selector::{Flow, Match};
+use crate::slots::Slot;
+use crate::spd::{CachedFlow, FlowCache, Line, Policy, Spd, SpdEntry, Verdict};
+use crate::tunnel::{Outer, TunnelOptions};
+use crate::wire::ip::Ip;
+use crate::{
+    Arrival, Framing, InboundSa, OpenError, OutboundSa, PolicyId, SaError, SaParams, SealError,
+    Spi, TrafficSelectors,
+};
 
 /// All the memory of a [`Processor`]: its sizes are the whole memory budget.
 ///
 /// `POLICIES` lines of the access list, `SAS` security associations in each direction, and `FLOWS` entries of the
 /// cache that remembers which line a flow matched (0 is allowed). The empty value is all zero bits, so that a static
 /// lies in `.bss`.
+///
+/// ```
+/// use esp_core::{Processor, Settings, Tables};
+///
+/// let mut tables = Tables::<8, 4, 16>::new();
+/// let mut processor = Processor::new(&mut tables, Settings::DEFAULT);
+/// assert_eq!(processor.poll_notice(), None);
+/// ```
 #[derive(Debug)]
 pub struct Tables<const POLICIES: usize, const SAS: usize, const FLOWS: usize> {
-    _private: (),
+    lines: [Slot<Line>; POLICIES],
+    line_cells: [[Cell; 2]; POLICIES],
+    inbound: [Slot<Held<InboundSa>>; SAS],
+    inbound_cells: [[Cell; 2]; SAS],
+    outbound: [Slot<Held<OutboundSa>>; SAS],
+    outbound_cells: [[Cell; 2]; SAS],
+    flows: [CachedFlow; FLOWS],
 }
 
 impl<const POLICIES: usize, const SAS: usize, const FLOWS: usize> Tables<POLICIES, SAS, FLOWS> {
     /// Empty tables.
     #[must_use]
     pub const fn new() -> Self {
-        Self { _private: () }
+        Self {
+            lines: [const { Slot::EMPTY }; POLICIES],
+            line_cells: [[Cell::EMPTY; 2]; POLICIES],
+            inbound: [const { Slot::EMPTY }; SAS],
+            inbound_cells: [[Cell::EMPTY; 2]; SAS],
+            outbound: [const { Slot::EMPTY }; SAS],
+            outbound_cells: [[Cell::EMPTY; 2]; SAS],
+            flows: [CachedFlow::EMPTY; FLOWS],
+        }
     }
 }
 
@@ -42,16 +75,6 @@ impl<const POLICIES: usize, const SAS: usize, const FLOWS: usize> Default
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// What a protected packet looks like in the buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// A whole IP packet, UDP header included where there is one: for stacks that send IP packets.
-    Ip,
-    /// ESP alone, from the SPI on: for hosts that give it to a UDP socket (or to a raw socket of IP protocol 50),
-    /// whose addresses the verdict tells.
-    Esp,
 }
 
 /// What a processor needs to know of its host.
@@ -72,15 +95,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self::DEFAULT
     }
-}
-
-/// What an incoming buffer holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// A whole IP packet from the outside: ESP, ESP in UDP, or clear traffic.
-    Ip,
-    /// ESP alone, from the SPI on: the payload of a UDP datagram that was no IKE message, or of a raw socket.
-    Esp(Outer),
 }
 
 /// What is to be done with an outgoing packet.
@@ -161,6 +175,108 @@ pub enum Discard {
     Expired,
     /// The buffer has too little room around the packet.
     NoRoom(NoRoom),
+    /// Congestion was marked on a packet that cannot carry the mark (RFC 6040 §4.2).
+    Congestion,
+    /// Sealed, it would be longer than an IP packet can be.
+    TooLong,
+}
+
+impl Discard {
+    /// How many reasons there are.
+    const REASONS: usize = 14;
+
+    const fn index(self) -> usize {
+        match self {
+            Self::NoPolicy => 0,
+            Self::Policy => 1,
+            Self::Unprotected => 2,
+            Self::Malformed => 3,
+            Self::Fragment => 4,
+            Self::UnknownSpi => 5,
+            Self::Replay => 6,
+            Self::Integrity => 7,
+            Self::Dummy => 8,
+            Self::Selectors => 9,
+            Self::Expired => 10,
+            Self::NoRoom(_) => 11,
+            Self::Congestion => 12,
+            Self::TooLong => 13,
+        }
+    }
+}
+
+impl From<OpenError> for Discard {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Malformed | OpenError::Inner => Self::Malformed,
+            OpenError::Spi => Self::UnknownSpi,
+            OpenError::Fragment => Self::Fragment,
+            OpenError::Replay => Self::Replay,
+            OpenError::Integrity => Self::Integrity,
+            OpenError::Dummy => Self::Dummy,
+            OpenError::Congestion => Self::Congestion,
+            OpenError::Expired => Self::Expired,
+            OpenError::NoRoom(room) => Self::NoRoom(room),
+        }
+    }
+}
+
+/// What a processor has done with packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Sealed.
+    pub sent: u64,
+    /// Opened and handed over.
+    pub delivered: u64,
+    /// Let pass in clear, in either direction.
+    pub bypassed: u64,
+    /// Held for want of an SA.
+    pub held: u64,
+    /// Refused as too big for the path.
+    pub too_big: u64,
+    discarded: [u64; Discard::REASONS],
+}
+
+impl Stats {
+    /// Packets dropped for this reason.
+    #[must_use]
+    pub fn discarded(&self, reason: Discard) -> u64 {
+        self.discarded.get(reason.index()).copied().unwrap_or_default()
+    }
+
+    /// Packets dropped for any reason.
+    #[must_use]
+    pub fn all_discarded(&self) -> u64 {
+        self.discarded.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    fn count_outbound(&mut self, verdict: &Outbound) {
+        match verdict {
+            Outbound::Send { .. } => increase(&mut self.sent),
+            Outbound::Bypass => increase(&mut self.bypassed),
+            Outbound::Hold { .. } => increase(&mut self.held),
+            Outbound::TooBig { .. } => increase(&mut self.too_big),
+            Outbound::Discard(reason) => self.count_discard(*reason),
+        }
+    }
+
+    fn count_inbound(&mut self, verdict: &Inbound) {
+        match verdict {
+            Inbound::Deliver { .. } => increase(&mut self.delivered),
+            Inbound::Bypass => increase(&mut self.bypassed),
+            Inbound::Discard(reason) => self.count_discard(*reason),
+        }
+    }
+
+    fn count_discard(&mut self, reason: Discard) {
+        if let Some(count) = self.discarded.get_mut(reason.index()) {
+            increase(count);
+        }
+    }
+}
+
+const fn increase(count: &mut u64) {
+    *count = count.saturating_add(1);
 }
 
 /// What the key manager should hear. Notices are kept with the SA or policy entry they are about, not in a queue: none
@@ -228,30 +344,72 @@ pub enum InstallError {
     Selectors(PolicyId),
 }
 
+impl From<SaError> for InstallError {
+    fn from(error: SaError) -> Self {
+        Self::Sa(error)
+    }
+}
+
+impl fmt::Display for InstallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sa(error) => error.fmt(f),
+            Self::Full => f.write_str("the table is full"),
+            Self::DuplicateSpi(spi) => write!(f, "SPI {spi} is in use"),
+            Self::DuplicatePolicy(id) => write!(f, "policy {} is there twice", id.0),
+            Self::Selectors(id) => write!(f, "policy {} makes no sense", id.0),
+        }
+    }
+}
+
+impl core::error::Error for InstallError {}
+
 /// The policy database and the SAs of one device, and what becomes of its packets.
 #[derive(Debug)]
 pub struct Processor<'s> {
     settings: Settings,
-    _storage: core::marker::PhantomData<&'s mut ()>,
+    spd: Spd<'s>,
+    sad: Sad<'s>,
+    flows: FlowCache<'s>,
+    stats: Stats,
 }
 
 impl<'s> Processor<'s> {
-    /// A processor without policies or SAs, in the memory of `tables`.
+    /// A processor without policies or SAs, in the memory of `tables`. Without policies every packet is dropped.
     pub fn new<const POLICIES: usize, const SAS: usize, const FLOWS: usize>(
         tables: &'s mut Tables<POLICIES, SAS, FLOWS>,
         settings: Settings,
     ) -> Self {
-        let _ = tables;
-        Self { settings, _storage: core::marker::PhantomData }
+        let Tables { lines, line_cells, inbound, inbound_cells, outbound, outbound_cells, flows } =
+            tables;
+        Self {
+            settings,
+            spd: Spd::new(lines, line_cells.as_flattened_mut()),
+            sad: Sad::new(
+                inbound,
+                inbound_cells.as_flattened_mut(),
+                outbound,
+                outbound_cells.as_flattened_mut(),
+            ),
+            flows: FlowCache::new(flows),
+            stats: Stats::default(),
+        }
     }
 
-    /// Replaces the whole policy at once. SAs stay; those whose entry is gone carry nothing any more.
+    /// Replaces the whole policy at once. SAs stay; those whose entry is gone carry nothing any more. Tunnel options
+    /// of an entry are taken over by SAs that are installed later.
     ///
     /// # Errors
     /// If an entry makes no sense or there are too many; then nothing changes.
     pub fn set_policies(&mut self, entries: &[SpdEntry]) -> Result<(), InstallError> {
-        let _ = entries;
+        self.spd.replace(entries)?;
+        self.flows.forget();
         Ok(())
+    }
+
+    /// The policy, in its order.
+    pub fn policies(&self) -> impl Iterator<Item = &SpdEntry> {
+        self.spd.entries()
     }
 
     /// Installs an SA for what comes in. Older ones of the same policy stay, so that packets under way are not lost.
@@ -259,8 +417,8 @@ impl<'s> Processor<'s> {
     /// # Errors
     /// If the SA makes no sense, its SPI is taken, or the table is full; then nothing changes.
     pub fn install_inbound(&mut self, params: SaParams) -> Result<(), InstallError> {
-        drop(params);
-        Err(InstallError::Full)
+        self.sad.admits_inbound(params.spi)?;
+        self.sad.install_inbound(InboundSa::new(params)?)
     }
 
     /// Installs an SA for what goes out. It takes the place of the one with the same policy, selectors and mode, at once.
@@ -272,48 +430,204 @@ impl<'s> Processor<'s> {
         params: SaParams,
         rng: &mut dyn CryptoRng,
     ) -> Result<(), InstallError> {
-        let _ = rng;
-        drop(params);
-        Err(InstallError::Full)
+        let options = match self.spd.by_id(params.policy).map(|entry| entry.policy) {
+            Some(Policy::Protect(protect)) => protect.tunnel,
+            _ => TunnelOptions::DEFAULT,
+        };
+        let sa = OutboundSa::new(params, rng)?.with(options, self.settings.framing);
+        if self.sad.install_outbound(sa)? {
+            self.flows.forget();
+        }
+        Ok(())
     }
 
     /// Removes the inbound SA with this SPI; whether there was one. Its keys are wiped.
     pub fn remove_inbound(&mut self, spi: Spi) -> bool {
-        let _ = spi;
-        false
+        self.sad.remove_inbound(spi)
     }
 
     /// Removes the outbound SA of this policy with this SPI; whether there was one. Its keys are wiped.
     pub fn remove_outbound(&mut self, policy: PolicyId, spi: Spi) -> bool {
-        let _ = (policy, spi);
-        false
+        self.sad.remove_outbound(policy, spi)
     }
 
     /// Removes every SA, in both directions, that this owner installed; how many there were. Looks at every slot.
     pub fn remove_owner(&mut self, owner: u64) -> usize {
-        let _ = owner;
-        0
+        self.sad.remove_owner(owner)
     }
 
-    /// Sends the outbound SAs of `owner` to where the peer is seen now (RFC 3948 §5: a NAT may change its ports).
-    pub fn move_peer(&mut self, owner: u64, outer: Outer) {
-        let _ = (owner, outer);
+    /// Sends the outbound SAs of `owner` to where the peer is seen now, a NAT having changed its ports (RFC 3948 §5);
+    /// how many there are. `outer` is that of an [`Inbound::Deliver`] with `advanced` set, and of no other packet.
+    pub fn move_peer(&mut self, owner: u64, outer: Outer) -> usize {
+        self.sad.move_peer(owner, outer.remote, outer.encap)
+    }
+
+    /// The inbound SAs.
+    pub fn inbound_sas(&self) -> impl Iterator<Item = &InboundSa> {
+        self.sad.inbound_sas()
+    }
+
+    /// The outbound SAs.
+    pub fn outbound_sas(&self) -> impl Iterator<Item = &OutboundSa> {
+        self.sad.outbound_sas()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
     }
 
     /// An outgoing IP packet, forwarded or the device's own.
     pub fn outbound(&mut self, packet: &mut PacketBuf<'_>) -> Outbound {
-        let _ = (packet, self.settings.framing);
-        Outbound::Discard(Discard::NoPolicy)
+        let verdict = self.judge_outbound(packet);
+        self.stats.count_outbound(&verdict);
+        verdict
+    }
+
+    fn judge_outbound(&mut self, packet: &mut PacketBuf<'_>) -> Outbound {
+        let Ok(ip) = Ip::parse(packet.packet()) else {
+            return Outbound::Discard(Discard::Malformed);
+        };
+        let flow = Flow::outbound(&ip, packet.packet());
+        let (line, hint) = match self.line_for(Direction::Outbound, &flow) {
+            Ok(found) => found,
+            Err(reason) => return Outbound::Discard(reason),
+        };
+        let Some(entry) = self.spd.entry(line) else { return Outbound::Discard(Discard::NoPolicy) };
+        let policy = entry.id;
+        match entry.policy {
+            Policy::Bypass => return Outbound::Bypass,
+            Policy::Discard => return Outbound::Discard(Discard::Policy),
+            Policy::Protect(_) => {}
+        }
+        // At most two rounds: an SA that turns out to have reached its end is passed over the second time.
+        let mut hint = hint;
+        for _ in 0..2 {
+            let Some(slot) = self.outbound_slot(policy, &flow, line, hint) else { break };
+            let Some(sa) = self.sad.outbound_mut(slot) else { break };
+            let owner = sa.owner();
+            let sealed = sa.seal(packet);
+            self.sad.note_outbound(slot);
+            match sealed {
+                Ok(sealed) => return Outbound::Send { outer: sealed.outer, owner },
+                Err(SealError::TooBig { mtu }) => return Outbound::TooBig { mtu },
+                Err(SealError::Malformed) => return Outbound::Discard(Discard::Malformed),
+                Err(SealError::Fragment) => return Outbound::Discard(Discard::Fragment),
+                Err(SealError::NotBetweenTheEnds) => return Outbound::Discard(Discard::Selectors),
+                Err(SealError::TooLong) => return Outbound::Discard(Discard::TooLong),
+                Err(SealError::NoRoom(room)) => return Outbound::Discard(Discard::NoRoom(room)),
+                Err(SealError::Expired) => hint = None,
+            }
+        }
+        self.spd.wait(line, &flow);
+        Outbound::Hold { policy }
+    }
+
+    /// The line of the list for a packet, and the SA its flow used last.
+    fn line_for(
+        &mut self,
+        direction: Direction,
+        flow: &Flow,
+    ) -> Result<(u32, Option<u32>), Discard> {
+        if let Some(found) = self.flows.get(direction, flow) {
+            return Ok(found);
+        }
+        match self.spd.look_up(direction, flow) {
+            Verdict::Entry(line) => {
+                self.flows.put(direction, flow, line, None);
+                Ok((line, None))
+            }
+            Verdict::None => Err(Discard::NoPolicy),
+            Verdict::Undecidable => Err(Discard::Fragment),
+        }
+    }
+
+    /// The SA for a packet: the one its flow used last, if it still fits, or the newest that does.
+    fn outbound_slot(
+        &mut self,
+        policy: PolicyId,
+        flow: &Flow,
+        line: u32,
+        hint: Option<u32>,
+    ) -> Option<usize> {
+        if let Some(slot) = hint.map(|slot| slot as usize)
+            && self.sad.outbound_fits(slot, policy, flow)
+        {
+            return Some(slot);
+        }
+        let slot = self.sad.outbound_for(policy, flow)?;
+        self.flows.put(Direction::Outbound, flow, line, u32::try_from(slot).ok());
+        Some(slot)
     }
 
     /// An incoming packet, forwarded or for the device itself.
     pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, arrival: Arrival) -> Inbound {
-        let _ = (packet, arrival);
-        Inbound::Discard(Discard::NoPolicy)
+        let verdict = match locate(packet.packet(), arrival, Some(self.settings.encap_port)) {
+            Ok(Incoming::Esp(located)) => self.judge_esp(packet, &located),
+            Ok(Incoming::Clear(ip)) => self.judge_clear(packet.packet(), &ip),
+            Err(error) => Inbound::Discard(error.into()),
+        };
+        self.stats.count_inbound(&verdict);
+        verdict
+    }
+
+    fn judge_esp(&mut self, packet: &mut PacketBuf<'_>, located: &Located) -> Inbound {
+        let Some(slot) = self.sad.inbound_slot(located.spi) else {
+            return Inbound::Discard(Discard::UnknownSpi);
+        };
+        let Some(sa) = self.sad.inbound_mut(slot) else {
+            return Inbound::Discard(Discard::UnknownSpi);
+        };
+        let (owner, policy, selectors) =
+            (sa.owner(), sa.association.policy, sa.association.selectors);
+        let opened = sa.open_located(packet, located);
+        self.sad.note_inbound(slot);
+        let (opened, ip) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Inbound::Discard(error.into()),
+        };
+        // RFC 4301 §5.2, step 4: what comes out must be what the SA is for. It must also be what the list, which may have
+        // changed since, protects by this SA's entry: no peer may speak for the networks of another.
+        let flow = Flow::inbound(&ip, packet.packet());
+        if selectors.matches(&flow) != Match::Yes {
+            return Inbound::Discard(Discard::Selectors);
+        }
+        match self.line_for(Direction::Inbound, &flow) {
+            Ok((line, _)) if self.protects(line, policy) => {
+                Inbound::Deliver { owner, policy, advanced: opened.advanced, outer: opened.outer }
+            }
+            Ok(_) => Inbound::Discard(Discard::Selectors),
+            Err(reason) => Inbound::Discard(reason),
+        }
+    }
+
+    fn protects(&self, line: u32, policy: PolicyId) -> bool {
+        self.spd
+            .entry(line)
+            .is_some_and(|entry| entry.id == policy && matches!(entry.policy, Policy::Protect(_)))
+    }
+
+    fn judge_clear(&mut self, packet: &[u8], ip: &Ip) -> Inbound {
+        let flow = Flow::inbound(ip, packet);
+        let line = match self.line_for(Direction::Inbound, &flow) {
+            Ok((line, _)) => line,
+            Err(reason) => return Inbound::Discard(reason),
+        };
+        match self.spd.entry(line).map(|entry| entry.policy) {
+            Some(Policy::Bypass) => Inbound::Bypass,
+            Some(Policy::Protect(_)) => Inbound::Discard(Discard::Unprotected),
+            Some(Policy::Discard) => Inbound::Discard(Discard::Policy),
+            None => Inbound::Discard(Discard::NoPolicy),
+        }
     }
 
     /// The next thing to tell the key manager.
     pub fn poll_notice(&mut self) -> Option<Notice> {
-        None
+        if let Some(notice) = self.sad.poll_notice() {
+            return Some(notice);
+        }
+        let (policy, selectors, packet) = self.spd.poll_waiting()?;
+        Some(Notice::Acquire { policy, selectors, packet })
     }
 }

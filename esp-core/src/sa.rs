@@ -10,7 +10,8 @@ use core::num::NonZeroU32;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{TrafficSelectors, Transform};
+use crate::replay::ReplayWindow;
+use crate::{Aead, TrafficSelectors, Transform};
 
 /// Security Parameters Index, 32 bits, chosen by the receiver of the SA.
 ///
@@ -197,6 +198,103 @@ pub struct SaParams {
     pub owner: u64,
 }
 
+impl SaParams {
+    /// Whether an SA can be made of this. Installing does the same check; a key manager may do it before it answers
+    /// its peer.
+    ///
+    /// # Errors
+    /// What makes no sense: the length of the keys, the window, limits in the wrong order, families that do not fit.
+    pub fn check(&self) -> Result<(), SaError> {
+        let (needed, given) = (self.transform.key_material_len(), self.keys.as_slice().len());
+        if needed != given {
+            return Err(SaError::KeyLength { needed, given });
+        }
+        if !(ReplayWindow::MIN..=ReplayWindow::MAX).contains(&self.replay_window) {
+            return Err(SaError::ReplayWindow(self.replay_window));
+        }
+        let Lifetime { soft, hard } = self.lifetime;
+        if soft.bytes > hard.bytes || soft.packets > hard.packets {
+            return Err(SaError::SoftAboveHard);
+        }
+        if self.local.is_ipv4() != self.remote.is_ipv4() || !self.selectors.is_consistent() {
+            return Err(SaError::AddressFamily);
+        }
+        Ok(())
+    }
+}
+
+/// What remains of [`SaParams`] in an SA: all but the keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Association {
+    pub(crate) spi: Spi,
+    pub(crate) mode: Mode,
+    pub(crate) local: IpAddr,
+    pub(crate) remote: IpAddr,
+    pub(crate) encap: Encap,
+    pub(crate) transform: Transform,
+    pub(crate) esn: bool,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) selectors: TrafficSelectors,
+    pub(crate) policy: PolicyId,
+    pub(crate) owner: u64,
+}
+
+impl From<&SaParams> for Association {
+    fn from(params: &SaParams) -> Self {
+        Self {
+            spi: params.spi,
+            mode: params.mode,
+            local: params.local,
+            remote: params.remote,
+            encap: params.encap,
+            transform: params.transform,
+            esn: params.esn,
+            lifetime: params.lifetime,
+            selectors: params.selectors,
+            policy: params.policy,
+            owner: params.owner,
+        }
+    }
+}
+
+/// What an SA has carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes that went through the cipher: payload, padding and trailer.
+    pub bytes: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Inbound: packets refused as replayed or too old.
+    pub replayed: u64,
+    /// Inbound: packets whose integrity check failed.
+    pub integrity: u64,
+}
+
+impl Counters {
+    /// Whether `bytes` more in one packet stay within `limit`.
+    pub(crate) const fn allows(&self, limit: Limit, bytes: u64) -> bool {
+        self.bytes.saturating_add(bytes) <= limit.bytes && self.packets < limit.packets
+    }
+
+    /// Whether `limit` is reached.
+    pub(crate) const fn reached(&self, limit: Limit) -> bool {
+        self.bytes >= limit.bytes || self.packets >= limit.packets
+    }
+
+    pub(crate) const fn count(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.packets = self.packets.saturating_add(1);
+    }
+}
+
+/// What the key manager is to hear of an SA, once each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Raised {
+    pub(crate) soft: bool,
+    pub(crate) hard: bool,
+    pub(crate) sequence_low: bool,
+}
+
 /// Why an SA cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -214,4 +312,26 @@ pub enum SaError {
     SoftAboveHard,
     /// Outer addresses of two families, or selectors that mix them.
     AddressFamily,
+    /// This algorithm is not built in.
+    Unsupported(Aead),
 }
+
+impl fmt::Display for SaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyLength { needed, given } => {
+                write!(f, "key material of {given} bytes, the transform needs {needed}")
+            }
+            Self::ReplayWindow(size) => {
+                write!(f, "replay window of {size} packets, not 32 to 1024")
+            }
+            Self::SoftAboveHard => f.write_str("soft limit above the hard limit"),
+            Self::AddressFamily => f.write_str(
+                "addresses of different families, or a range that ends before it starts",
+            ),
+            Self::Unsupported(aead) => write!(f, "{aead:?} is not built in"),
+        }
+    }
+}
+
+impl core::error::Error for SaError {}

@@ -2,6 +2,8 @@
 
 use core::net::IpAddr;
 
+use crate::wire::ip::{Fragment, ICMP, ICMPV6, Ip, TCP, is_extension_header};
+
 /// A set of addresses of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Addresses {
@@ -104,6 +106,194 @@ impl TrafficSelectors {
             local: Selector::addresses(local),
             remote: Selector::addresses(remote),
             protocol: Protocol::Any,
+        }
+    }
+}
+
+impl Addresses {
+    /// Whether `address` is one of them.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match *self {
+            Self::Any => true,
+            Self::Subnet { network, prefix } => match (network, address) {
+                (IpAddr::V4(network), IpAddr::V4(address)) => {
+                    let differing = network.to_bits() ^ address.to_bits();
+                    differing.leading_zeros() >= prefix.into()
+                }
+                (IpAddr::V6(network), IpAddr::V6(address)) => {
+                    let differing = network.to_bits() ^ address.to_bits();
+                    differing.leading_zeros() >= prefix.into()
+                }
+                _ => false,
+            },
+            // Addresses of two families are ordered, IPv4 first: the families must be compared too.
+            Self::Range { first, last } => {
+                first.is_ipv4() == address.is_ipv4() && first <= address && address <= last
+            }
+        }
+    }
+
+    /// Whether the prefix fits the family, and a range is of one family and in order.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Subnet { network, prefix } => *prefix <= if network.is_ipv4() { 32 } else { 128 },
+            Self::Range { first, last } => first.is_ipv4() == last.is_ipv4() && first <= last,
+        }
+    }
+
+    /// Whether they are of IPv4; `None` for both families.
+    const fn is_ipv4(&self) -> Option<bool> {
+        match self {
+            Self::Any => None,
+            Self::Subnet { network: address, .. } | Self::Range { first: address, .. } => {
+                Some(address.is_ipv4())
+            }
+        }
+    }
+}
+
+impl PortRange {
+    const fn is_any(self) -> bool {
+        self.first == 0 && self.last == u16::MAX
+    }
+
+    const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
+impl TrafficSelectors {
+    /// Whether addresses are of one family and ranges in order.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        let families = match (self.local.addresses.is_ipv4(), self.remote.addresses.is_ipv4()) {
+            (Some(local), Some(remote)) => local == remote,
+            _ => true,
+        };
+        families
+            && [self.local, self.remote]
+                .iter()
+                .all(|end| end.addresses.is_consistent() && end.ports.first <= end.ports.last)
+    }
+
+    /// Whether a packet is among this traffic.
+    pub(crate) fn matches(&self, flow: &Flow) -> Match {
+        let addresses = self.local.addresses.contains(flow.local)
+            && self.remote.addresses.contains(flow.remote);
+        if !addresses {
+            return Match::No;
+        }
+        match self.protocol {
+            Protocol::Number(number) if number != flow.protocol => {
+                return if flow.protocol_is_hidden() { Match::Unknown } else { Match::No };
+            }
+            Protocol::Any | Protocol::Number(_) => {}
+        }
+        let all_ports = self.local.ports.is_any() && self.remote.ports.is_any();
+        match flow.ports {
+            _ if all_ports => Match::Yes,
+            Ports::Known { local, remote }
+                if self.local.ports.contains(local) && self.remote.ports.contains(remote) =>
+            {
+                Match::Yes
+            }
+            Ports::Known { .. } | Ports::None => Match::No,
+            Ports::Hidden => Match::Unknown,
+        }
+    }
+}
+
+/// Whether a packet is among some traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    Yes,
+    No,
+    /// All that the packet shows fits, but it does not show all: a later fragment (RFC 4301 §7).
+    Unknown,
+}
+
+/// A packet's own selectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Flow {
+    pub(crate) local: IpAddr,
+    pub(crate) remote: IpAddr,
+    pub(crate) protocol: u8,
+    pub(crate) ports: Ports,
+}
+
+/// The ports of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ports {
+    /// Its protocol has none.
+    None,
+    /// For ICMP both are the type and code.
+    Known { local: u16, remote: u16 },
+    /// Its protocol has them, the packet does not show them.
+    Hidden,
+}
+
+impl Flow {
+    /// Of a packet that goes out.
+    pub(crate) fn outbound(ip: &Ip, packet: &[u8]) -> Self {
+        let ports = Self::read_ports(ip, packet);
+        Self { local: ip.source, remote: ip.destination, protocol: ip.protocol, ports }
+    }
+
+    /// Of a packet that comes in.
+    pub(crate) fn inbound(ip: &Ip, packet: &[u8]) -> Self {
+        let ports = match Self::read_ports(ip, packet) {
+            Ports::Known { local, remote } => Ports::Known { local: remote, remote: local },
+            unknown => unknown,
+        };
+        Self { local: ip.destination, remote: ip.source, protocol: ip.protocol, ports }
+    }
+
+    /// Source port as local, destination port as remote.
+    fn read_ports(ip: &Ip, packet: &[u8]) -> Ports {
+        const DCCP: u8 = 33;
+        const SCTP: u8 = 132;
+        const UDP_LITE: u8 = 136;
+        const UDP: u8 = crate::wire::udp::PROTOCOL;
+        let later = ip.fragment == Fragment::Later;
+        let payload = packet.get(ip.payload_at..ip.total_len).unwrap_or_default();
+        match ip.protocol {
+            TCP | UDP | DCCP | SCTP | UDP_LITE => match payload {
+                [s0, s1, d0, d1, ..] if !later => Ports::Known {
+                    local: u16::from_be_bytes([*s0, *s1]),
+                    remote: u16::from_be_bytes([*d0, *d1]),
+                },
+                _ => Ports::Hidden,
+            },
+            ICMP | ICMPV6 => match payload {
+                [kind, code, ..] if !later => {
+                    let value = u16::from_be_bytes([*kind, *code]);
+                    Ports::Known { local: value, remote: value }
+                }
+                _ => Ports::Hidden,
+            },
+            _ if later => Ports::Hidden,
+            _ => Ports::None,
+        }
+    }
+
+    /// A later fragment of a chain of IPv6 extension headers may be of any protocol.
+    const fn protocol_is_hidden(&self) -> bool {
+        is_extension_header(self.protocol)
+    }
+
+    /// The same as selectors: exactly this packet's traffic.
+    pub(crate) const fn selectors(&self) -> TrafficSelectors {
+        let (local, remote) = match self.ports {
+            Ports::Known { local, remote } => (PortRange::one(local), PortRange::one(remote)),
+            Ports::None | Ports::Hidden => (PortRange::ANY, PortRange::ANY),
+        };
+        TrafficSelectors {
+            local: Selector { addresses: Addresses::host(self.local), ports: local },
+            remote: Selector { addresses: Addresses::host(self.remote), ports: remote },
+            protocol: Protocol::Number(self.protocol),
         }
     }
 }

@@ -1,8 +1,17 @@
 //! The security policy database: an ordered access list, first match wins (RFC 4301 §4.4.1).
+//!
+//! Later fragments show no ports. Such a packet belongs to an entry only if the entry does not look at ports; where it
+//! meets one that does and fits otherwise, nobody can say whether it is meant. If that entry protects or discards, the
+//! packet is dropped, since it might be what the entry keeps from leaving in clear; if it bypasses, the search goes on
+//! (RFC 4301 §7 leaves the choice).
 
 use core::net::IpAddr;
 
-use crate::tunnel::TunnelOptions;
+use crate::index::{Cell, Index};
+use crate::processor::{Direction, InstallError};
+use crate::selector::{Flow, Match, Ports};
+use crate::slots::{Slot, Slots};
+use crate::tunnel::{Dscp, TunnelOptions};
 use crate::{Addresses, PolicyId, PortRange, Protocol, Selector, TrafficSelectors};
 
 /// What happens to the traffic of an entry (RFC 4301 §4.4.1).
@@ -121,4 +130,266 @@ impl SpdEntry {
             Policy::Bypass,
         )
     }
+
+    const fn applies(&self, direction: Direction) -> bool {
+        matches!(
+            (self.directions, direction),
+            (Directions::Both, _)
+                | (Directions::Inbound, Direction::Inbound)
+                | (Directions::Outbound, Direction::Outbound)
+        )
+    }
+
+    fn check(&self) -> Result<(), InstallError> {
+        let dscp_fits = match self.policy {
+            Policy::Protect(Protect {
+                tunnel: TunnelOptions { dscp: Dscp::Set(value), .. },
+                ..
+            }) => value < 64,
+            _ => true,
+        };
+        if self.selectors.is_consistent() && dscp_fits {
+            Ok(())
+        } else {
+            Err(InstallError::Selectors(self.id))
+        }
+    }
+
+    /// What to negotiate for a packet of this entry.
+    fn wanted(&self, from_packet: FromPacket, flow: &Flow) -> TrafficSelectors {
+        let mut wanted = self.selectors;
+        let packet = flow.selectors();
+        if from_packet.local_address {
+            wanted.local.addresses = packet.local.addresses;
+        }
+        if from_packet.remote_address {
+            wanted.remote.addresses = packet.remote.addresses;
+        }
+        if from_packet.protocol {
+            wanted.protocol = packet.protocol;
+        }
+        if from_packet.local_port {
+            wanted.local.ports = packet.local.ports;
+        }
+        if from_packet.remote_port {
+            wanted.remote.ports = packet.remote.ports;
+        }
+        wanted
+    }
+}
+
+/// An entry and the packet that waits for an SA of it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    entry: SpdEntry,
+    waiting: Option<Flow>,
+}
+
+/// The list.
+#[derive(Debug)]
+pub(crate) struct Spd<'s> {
+    /// In order: slot 0 is looked at first.
+    lines: Slots<'s, Line>,
+    /// By number.
+    index: Index<'s>,
+}
+
+/// What the list says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The entry that matched, by its place in the list.
+    Entry(u32),
+    /// None matched.
+    None,
+    /// A later fragment met an entry that looks at ports.
+    Undecidable,
+}
+
+impl<'s> Spd<'s> {
+    pub(crate) fn new(lines: &'s mut [Slot<Line>], cells: &'s mut [Cell]) -> Self {
+        Self { lines: Slots::new(lines), index: Index::new(cells) }
+    }
+
+    /// Replaces the list, or leaves it as it is.
+    pub(crate) fn replace(&mut self, entries: &[SpdEntry]) -> Result<(), InstallError> {
+        if entries.len() > self.lines.capacity() {
+            return Err(InstallError::Full);
+        }
+        for entry in entries {
+            entry.check()?;
+        }
+        // The index itself finds numbers used twice; it is made anew from the old list if there are.
+        self.index.clear();
+        for (at, entry) in entries.iter().enumerate() {
+            if self.index.get(entry.id.0).is_some() {
+                self.index.clear();
+                for (at, line) in self.lines.iter() {
+                    self.index.insert(line.entry.id.0, at);
+                }
+                return Err(InstallError::DuplicatePolicy(entry.id));
+            }
+            self.index.insert(entry.id.0, at);
+        }
+        self.lines.clear();
+        for entry in entries {
+            self.lines.insert(Line { entry: *entry, waiting: None });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &SpdEntry> {
+        self.lines.iter().map(|(_, line)| &line.entry)
+    }
+
+    pub(crate) fn entry(&self, at: u32) -> Option<&SpdEntry> {
+        self.lines.get(at as usize).map(|line| &line.entry)
+    }
+
+    /// The entry with this number.
+    pub(crate) fn by_id(&self, id: PolicyId) -> Option<&SpdEntry> {
+        self.lines.get(self.index.get(id.0)?).map(|line| &line.entry)
+    }
+
+    /// The first entry that matches.
+    pub(crate) fn look_up(&self, direction: Direction, flow: &Flow) -> Verdict {
+        for (at, line) in self.lines.iter().filter(|(_, line)| line.entry.applies(direction)) {
+            match (line.entry.selectors.matches(flow), line.entry.policy) {
+                (Match::Yes, _) => return u32::try_from(at).map_or(Verdict::None, Verdict::Entry),
+                (Match::Unknown, Policy::Protect(_) | Policy::Discard) => {
+                    return Verdict::Undecidable;
+                }
+                (Match::Unknown, Policy::Bypass) | (Match::No, _) => {}
+            }
+        }
+        Verdict::None
+    }
+
+    /// Remembers that a packet waits for an SA of this entry. The first one is remembered until it was told.
+    pub(crate) fn wait(&mut self, at: u32, flow: &Flow) {
+        let at = at as usize;
+        if let Some(line) = self.lines.get_mut(at) {
+            line.waiting.get_or_insert(*flow);
+            self.lines.push_pending(at);
+        }
+    }
+
+    /// The next packet that waits: its entry, what to negotiate, and its own selectors.
+    pub(crate) fn poll_waiting(
+        &mut self,
+    ) -> Option<(PolicyId, TrafficSelectors, TrafficSelectors)> {
+        loop {
+            let at = self.lines.pop_pending()?;
+            let Some(line) = self.lines.get_mut(at) else { continue };
+            if let (Some(flow), Policy::Protect(protect)) = (line.waiting.take(), line.entry.policy)
+            {
+                let wanted = line.entry.wanted(protect.from_packet, &flow);
+                return Some((line.entry.id, wanted, flow.selectors()));
+            }
+        }
+    }
+}
+
+/// What the flow cache remembers. The empty entry is all zero bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CachedFlow {
+    /// The list's generation at the time; 0 for an empty entry.
+    generation: u32,
+    /// Place in the list, plus one.
+    line: u32,
+    /// The outbound SA used last, plus one; 0 for none.
+    sa: u32,
+    inbound: bool,
+    flow: Flow,
+}
+
+/// Remembers which line a flow matched, so that the list is walked once per flow.
+///
+/// Direct-mapped: two flows in one place displace each other and cost a walk each, which is never more than without
+/// the cache. Only matches are remembered; what is dropped is not worth a place.
+#[derive(Debug)]
+pub(crate) struct FlowCache<'s> {
+    flows: &'s mut [CachedFlow],
+    generation: u32,
+}
+
+impl CachedFlow {
+    /// Remembers nothing.
+    pub(crate) const EMPTY: Self = Self {
+        generation: 0,
+        line: 0,
+        sa: 0,
+        inbound: false,
+        flow: Flow {
+            local: IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
+            remote: IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
+            protocol: 0,
+            ports: Ports::None,
+        },
+    };
+}
+
+impl<'s> FlowCache<'s> {
+    pub(crate) fn new(flows: &'s mut [CachedFlow]) -> Self {
+        flows.fill(CachedFlow::EMPTY);
+        Self { flows, generation: 1 }
+    }
+
+    /// The list has changed: nothing remembered is right any more.
+    pub(crate) fn forget(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        if self.generation == 0 {
+            self.flows.fill(CachedFlow::EMPTY);
+            self.generation = 1;
+        }
+    }
+
+    /// The line that the flow matched, and the slot of the SA it used.
+    pub(crate) fn get(&self, direction: Direction, flow: &Flow) -> Option<(u32, Option<u32>)> {
+        let cached = self.flows.get(self.place(direction, flow)?)?;
+        let inbound = direction == Direction::Inbound;
+        if cached.generation != self.generation || cached.inbound != inbound || cached.flow != *flow
+        {
+            return None;
+        }
+        Some((cached.line.checked_sub(1)?, cached.sa.checked_sub(1)))
+    }
+
+    /// Remembers both.
+    pub(crate) fn put(&mut self, direction: Direction, flow: &Flow, line: u32, sa: Option<u32>) {
+        let generation = self.generation;
+        if let Some(cached) = self.place(direction, flow).and_then(|at| self.flows.get_mut(at)) {
+            *cached = CachedFlow {
+                generation,
+                line: line.saturating_add(1),
+                sa: sa.map_or(0, |slot| slot.saturating_add(1)),
+                inbound: direction == Direction::Inbound,
+                flow: *flow,
+            };
+        }
+    }
+
+    fn place(&self, direction: Direction, flow: &Flow) -> Option<usize> {
+        let ports = match flow.ports {
+            Ports::Known { local, remote } => u32::from(local) << 16 | u32::from(remote),
+            Ports::None => 1,
+            Ports::Hidden => 2,
+        };
+        let mut hash = u64::from(ports) << 16 | u64::from(flow.protocol) << 1;
+        hash |= u64::from(direction == Direction::Inbound);
+        for address in [flow.local, flow.remote] {
+            let bits = match address {
+                IpAddr::V4(address) => u64::from(address.to_bits()),
+                IpAddr::V6(address) => fold(address.to_bits()),
+            };
+            hash = (hash ^ bits).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            hash ^= hash >> 32;
+        }
+        let place = (hash & 0xffff_ffff).wrapping_mul(self.flows.len() as u64) >> 32;
+        usize::try_from(place).ok().filter(|place| *place < self.flows.len())
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
+const fn fold(bits: u128) -> u64 {
+    (bits >> 64) as u64 ^ bits as u64
 }

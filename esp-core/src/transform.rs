@@ -1,4 +1,19 @@
 //! The algorithms of an SA and their lengths. Encryption without integrity cannot be expressed.
+//!
+//! What every transform does to a packet has one shape (RFC 4303 §2), and the lengths here are all that the rest of
+//! the crate needs to know of it:
+//!
+//! ```text
+//! | SPI | sequence number | IV | payload | padding | pad length | next header | ICV |
+//!                              |<------------- encrypted ------------------>|
+//! |<---------------------------- authenticated ---------------------------->|
+//! ```
+
+mod cbc_hmac;
+mod hmac;
+mod keys;
+
+pub(crate) use keys::{HighBits, OpenKeys, SealKeys};
 
 /// Block ciphers in CBC mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +88,16 @@ impl BlockCipher {
             Self::TripleDes => 24,
         }
     }
+
+    /// Length of a block, and of the IV, in bytes.
+    #[must_use]
+    pub const fn block_len(self) -> usize {
+        match self {
+            Self::Aes128 | Self::Aes192 | Self::Aes256 => 16,
+            #[cfg(feature = "legacy")]
+            Self::TripleDes => 8,
+        }
+    }
 }
 
 impl Integrity {
@@ -88,6 +113,19 @@ impl Integrity {
             Self::HmacMd5_96 => 16,
             #[cfg(feature = "legacy")]
             Self::HmacSha256_96 => 32,
+        }
+    }
+
+    /// Length of the integrity check value in bytes.
+    #[must_use]
+    pub const fn icv_len(self) -> usize {
+        match self {
+            Self::HmacSha1_96 => 12,
+            Self::HmacSha256_128 => 16,
+            Self::HmacSha384_192 => 24,
+            Self::HmacSha512_256 => 32,
+            #[cfg(feature = "legacy")]
+            Self::HmacMd5_96 | Self::HmacSha256_96 => 12,
         }
     }
 }
@@ -114,5 +152,52 @@ impl Transform {
             Self::NullHmac(integrity) => integrity.key_len(),
             Self::Aead(aead) => aead.key_and_salt_len(),
         }
+    }
+
+    /// Bytes of IV that stand in every packet.
+    #[must_use]
+    pub const fn iv_len(self) -> usize {
+        match self {
+            Self::CbcHmac(cipher, _) => cipher.block_len(),
+            Self::NullHmac(_) => 0,
+            Self::Aead(_) => 8,
+        }
+    }
+
+    /// What the encrypted part must be a multiple of, in bytes: the block of the cipher, and 4 at least, so that the
+    /// ICV stays aligned (RFC 4303 §2.4).
+    #[must_use]
+    pub const fn alignment(self) -> usize {
+        match self {
+            Self::CbcHmac(cipher, _) => cipher.block_len(),
+            Self::NullHmac(_) | Self::Aead(_) => 4,
+        }
+    }
+
+    /// Bytes of the integrity check value.
+    #[must_use]
+    pub const fn icv_len(self) -> usize {
+        match self {
+            Self::CbcHmac(_, integrity) | Self::NullHmac(integrity) => integrity.icv_len(),
+            Self::Aead(_) => 16,
+        }
+    }
+
+    /// Bytes that are neither payload nor padding: SPI, sequence number, IV, the two bytes of the trailer, ICV.
+    #[must_use]
+    #[expect(clippy::arithmetic_side_effects, reason = "at most 8 + 16 + 2 + 32")]
+    pub const fn overhead(self) -> usize {
+        8 + self.iv_len() + 2 + self.icv_len()
+    }
+
+    /// Bytes of padding behind `payload_len` bytes, less than [`Self::alignment`].
+    #[must_use]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the alignment is not zero; the subtraction is of a remainder from its divisor"
+    )]
+    pub const fn padding_len(self, payload_len: usize) -> usize {
+        let alignment = self.alignment();
+        (alignment - payload_len.wrapping_add(2) % alignment) % alignment
     }
 }

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use crate::Encap;
+use crate::wire::ip::{Ip, NewHeader};
 
 /// How the outer header is built and what of it survives decapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,4 +96,94 @@ pub struct Outer {
     pub traffic_class: u8,
     /// The don't-fragment bit for IPv4. Means nothing for an incoming packet.
     pub dont_fragment: bool,
+}
+
+impl TunnelOptions {
+    /// The TOS or traffic class of the outer header.
+    pub(crate) const fn traffic_class(&self, inner: &Ip) -> u8 {
+        let dscp = match self.dscp {
+            Dscp::Copy => inner.traffic_class & 0xfc,
+            Dscp::Set(value) => value << 2,
+        };
+        let ecn = match self.ecn {
+            Ecn::Copy => inner.traffic_class & 3,
+            Ecn::Compatibility => NOT_ECT,
+        };
+        dscp | ecn
+    }
+
+    /// The DF bit of an outer IPv4 header.
+    pub(crate) const fn dont_fragment(&self, inner: &Ip) -> bool {
+        match self.dont_fragment {
+            DontFragment::Copy => inner.dont_fragment,
+            DontFragment::Set => true,
+            DontFragment::Clear => false,
+        }
+    }
+
+    /// The outer header of a packet, `protocol` being 50 or 17.
+    pub(crate) fn header(
+        &self,
+        inner: &Ip,
+        outer: &Outer,
+        identification: u16,
+        protocol: u8,
+    ) -> NewHeader {
+        NewHeader {
+            source: outer.local,
+            destination: outer.remote,
+            traffic_class: outer.traffic_class,
+            dont_fragment: outer.dont_fragment,
+            identification,
+            flow_label: match self.flow_label {
+                FlowLabel::Zero => 0,
+                FlowLabel::Copy => inner.flow_label,
+            },
+            ttl: if self.ttl == 0 { DEFAULT_TTL } else { self.ttl },
+            protocol,
+        }
+    }
+}
+
+/// TTL and hop limit where nothing else was said.
+pub(crate) const DEFAULT_TTL: u8 = 64;
+
+/// Not an ECN-capable transport.
+const NOT_ECT: u8 = 0;
+/// Congestion experienced.
+const CE: u8 = 3;
+
+/// The ECN bits of the packet that is delivered, from those of its inner and outer header (RFC 6040 §4.2); `None` if it
+/// must be dropped: congestion was marked on a packet whose sender would not see the mark.
+pub(crate) const fn decapsulate_ecn(inner: u8, outer: u8) -> Option<u8> {
+    match (inner & 3, outer & 3) {
+        (NOT_ECT, CE) => None,
+        (_, CE) => Some(CE),
+        // An outer ECT(1) turns ECT(0) into ECT(1); nothing else changes.
+        (0b10, 0b01) => Some(0b01),
+        (inner, _) => Some(inner),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of RFC 6040 §4.2, in its order: inner by rows, outer by columns.
+    #[test]
+    fn the_ecn_table() {
+        let (not_ect, ect0, ect1, ce) = (0, 2, 1, 3);
+        let columns = [not_ect, ect0, ect1, ce];
+        let rows = [
+            (not_ect, [Some(not_ect), Some(not_ect), Some(not_ect), None]),
+            (ect0, [Some(ect0), Some(ect0), Some(ect1), Some(ce)]),
+            (ect1, [Some(ect1), Some(ect1), Some(ect1), Some(ce)]),
+            (ce, [Some(ce), Some(ce), Some(ce), Some(ce)]),
+        ];
+        for (inner, row) in rows {
+            for (outer, expected) in columns.into_iter().zip(row) {
+                assert_eq!(decapsulate_ecn(inner, outer), expected, "{inner} {outer}");
+            }
+        }
+    }
 }

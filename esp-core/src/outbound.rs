@@ -1,0 +1,421 @@
+//! One outbound SA: sealing packets (RFC 4303 §3.3).
+//!
+//! ```text
+//! tunnel:     | outer IP | UDP? | ESP | IV | inner IP | ...          | trailer | ICV |
+//! transport:  | IP       | UDP? | ESP | IV | TCP, UDP, ICMP ...      | trailer | ICV |
+//! ```
+//!
+//! Everything is checked before anything is written: a refused packet is as it was, and costs no sequence number.
+
+use core::fmt;
+
+use rand_core::CryptoRng;
+
+use crate::packet::{NoRoom, PacketBuf};
+use crate::sa::{Association, Raised};
+use crate::sequence::{SequenceCounter, SequenceNumber};
+use crate::transform::{HighBits, SealKeys};
+use crate::tunnel::{Outer, TunnelOptions};
+use crate::wire::ip::{self, Fragment, Ip, NewHeader};
+use crate::wire::{esp, udp};
+use crate::{Counters, Encap, Mode, SaError, SaParams, Spi, Transform};
+
+/// What a sealed packet looks like in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A whole IP packet, UDP header included where there is one: for stacks that send IP packets.
+    Ip,
+    /// ESP alone, from the SPI on: for hosts that give it to a UDP socket (or to a raw socket of IP protocol 50),
+    /// whose addresses the verdict tells.
+    Esp,
+}
+
+/// An SA for what goes out.
+pub struct OutboundSa {
+    pub(crate) association: Association,
+    keys: SealKeys,
+    /// Where the counter starts whose encryptions are the IVs of CBC. As secret as the key.
+    iv_base: u128,
+    sequence: SequenceCounter,
+    counters: Counters,
+    pub(crate) raised: Raised,
+    pub(crate) options: TunnelOptions,
+    framing: Framing,
+}
+
+/// A packet was sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Whom to send it to, and what the outer header carries or should carry.
+    pub outer: Outer,
+    /// Its sequence number.
+    pub sequence: SequenceNumber,
+}
+
+/// Why a packet is not sealed. It is untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SealError {
+    /// It is no IP packet.
+    Malformed,
+    /// Transport mode protects whole packets, not fragments (RFC 4303 §3.3.4).
+    Fragment,
+    /// Transport mode is for packets between the two ends of the SA.
+    NotBetweenTheEnds,
+    /// It would become larger than the path allows, and must not be fragmented.
+    TooBig {
+        /// The largest packet that fits, in bytes.
+        mtu: u16,
+    },
+    /// It would become larger than an IP packet can be.
+    TooLong,
+    /// There is too little room around it.
+    NoRoom(NoRoom),
+    /// The SA has reached a hard limit, or its last sequence number; its keys are gone.
+    Expired,
+}
+
+impl fmt::Display for SealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("not an IP packet"),
+            Self::Fragment => f.write_str("transport mode does not protect fragments"),
+            Self::NotBetweenTheEnds => {
+                f.write_str("not between the two ends of the transport mode SA")
+            }
+            Self::TooBig { mtu } => write!(f, "larger than the {mtu} bytes that fit the path"),
+            Self::TooLong => f.write_str("larger than an IP packet can be"),
+            Self::NoRoom(room) => room.fmt(f),
+            Self::Expired => f.write_str("the SA has expired"),
+        }
+    }
+}
+
+impl core::error::Error for SealError {}
+
+impl From<NoRoom> for SealError {
+    fn from(room: NoRoom) -> Self {
+        Self::NoRoom(room)
+    }
+}
+
+/// Where everything goes, found before anything is written. Lengths in bytes.
+struct Layout {
+    ip: Ip,
+    /// The headers in front of ESP in the result: a new one in tunnel mode, the packet's own in transport mode, none
+    /// where the host writes them.
+    header_len: usize,
+    /// 8, where there is a UDP header to write.
+    udp_len: usize,
+    /// Where in the packet the part begins that is protected.
+    payload_at: usize,
+    payload_len: usize,
+    /// Filling between payload and padding (RFC 4303 §2.7).
+    fill_len: usize,
+    padding_len: usize,
+    next_header: u8,
+    outer: Outer,
+}
+
+/// A packet laid out and not yet encrypted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prepared {
+    /// Where in the packet the SPI is.
+    pub(crate) esp_at: usize,
+    pub(crate) high: HighBits,
+    pub(crate) sealed: Sealed,
+}
+
+impl OutboundSa {
+    /// An SA that builds tunnel headers by the defaults and whole IP packets. `rng` gives the start of the IVs.
+    ///
+    /// # Errors
+    /// If `params` makes no sense.
+    pub fn new(params: SaParams, rng: &mut dyn CryptoRng) -> Result<Self, SaError> {
+        params.check()?;
+        let mut base = [0; 16];
+        rng.fill_bytes(&mut base);
+        Ok(Self {
+            association: Association::from(&params),
+            keys: SealKeys::new(params.transform, params.keys.as_slice())?,
+            iv_base: u128::from_be_bytes(base),
+            sequence: SequenceCounter::new(params.esn),
+            counters: Counters::default(),
+            raised: Raised::default(),
+            options: TunnelOptions::DEFAULT,
+            framing: Framing::Ip,
+        })
+    }
+
+    /// The same, building outer headers by `options` and packets as `framing` says.
+    #[must_use]
+    pub fn with(mut self, options: TunnelOptions, framing: Framing) -> Self {
+        self.options = options;
+        self.framing = framing;
+        self
+    }
+
+    /// Its SPI.
+    #[must_use]
+    pub const fn spi(&self) -> Spi {
+        self.association.spi
+    }
+
+    /// The key manager's name for it.
+    #[must_use]
+    pub const fn owner(&self) -> u64 {
+        self.association.owner
+    }
+
+    /// What it has carried.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The last sequence number used; 0 before the first packet.
+    #[must_use]
+    pub const fn last_sequence(&self) -> SequenceNumber {
+        SequenceNumber(self.sequence.last())
+    }
+
+    /// Protects an IP packet in place: adds headers, encrypts, authenticates.
+    ///
+    /// # Errors
+    /// The packet is untouched then, and no sequence number is used up.
+    pub fn seal(&mut self, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
+        let prepared = self.prepare(packet)?;
+        self.finish(packet, &prepared);
+        Ok(prepared.sealed)
+    }
+
+    /// Checks, and lays the packet out: everything but the cryptography.
+    pub(crate) fn prepare(&mut self, packet: &mut PacketBuf<'_>) -> Result<Prepared, SealError> {
+        if self.raised.hard {
+            return Err(SealError::Expired);
+        }
+        let layout = self.lay_out(packet.packet())?;
+        // Link padding behind the packet is room.
+        packet.cut(0, layout.ip.total_len);
+        let transform = self.association.transform;
+        let before = sum([layout.header_len, layout.udp_len, esp::HEADER_LEN, transform.iv_len()]);
+        let front = before.saturating_sub(layout.payload_at);
+        let back =
+            sum([layout.fill_len, layout.padding_len, esp::TRAILER_LEN, transform.icv_len()]);
+        packet.need(front, back)?;
+        let sequence = self.spend(&layout)?;
+        packet.grow(front, back)?;
+        packet.cut(layout.payload_at.saturating_sub(before), packet.len());
+        self.write(packet.packet_mut(), &layout, sequence);
+        Ok(Prepared {
+            esp_at: layout.header_len.saturating_add(layout.udp_len),
+            high: self.association.esn.then(|| sequence.high().to_be_bytes()),
+            sealed: Sealed { outer: layout.outer, sequence },
+        })
+    }
+
+    /// The cryptography.
+    pub(crate) fn finish(&self, packet: &mut PacketBuf<'_>, prepared: &Prepared) {
+        let esp = packet.packet_mut().get_mut(prepared.esp_at..).unwrap_or_default();
+        self.keys.seal(self.association.transform, esp, prepared.high);
+    }
+
+    fn lay_out(&self, packet: &[u8]) -> Result<Layout, SealError> {
+        let ip = Ip::parse(packet).map_err(|_| SealError::Malformed)?;
+        let Association { mode, local, remote, encap, transform, .. } = self.association;
+        let (payload_at, next_header, real_header_len, traffic_class, dont_fragment) = match mode {
+            Mode::Tunnel => {
+                let protocol = if ip.source.is_ipv4() { ip::IPV4 } else { ip::IPV6 };
+                let class = self.options.traffic_class(&ip);
+                (0, protocol, NewHeader::len_for(local), class, self.options.dont_fragment(&ip))
+            }
+            Mode::Transport => {
+                if ip.fragment != Fragment::Whole {
+                    return Err(SealError::Fragment);
+                }
+                if (ip.source, ip.destination) != (local, remote) {
+                    return Err(SealError::NotBetweenTheEnds);
+                }
+                let protocol =
+                    packet.get(ip.esp_protocol_at).copied().ok_or(SealError::Malformed)?;
+                (ip.esp_at, protocol, ip.esp_at, ip.traffic_class, ip.dont_fragment)
+            }
+        };
+        let real_udp_len = match encap {
+            Encap::None => 0,
+            Encap::Udp { .. } => udp::HEADER_LEN,
+        };
+        let payload_len = ip.total_len.saturating_sub(payload_at);
+        let fixed = sum([real_header_len, real_udp_len, transform.overhead()]);
+        let fill_len = self.fill_len(payload_len, fixed);
+        let padding_len = transform.padding_len(payload_len.saturating_add(fill_len));
+        let total = sum([fixed, payload_len, fill_len, padding_len]);
+        if total > self.limit() && !self.may_be_fragmented(&ip, dont_fragment) {
+            return Err(SealError::TooBig { mtu: self.inner_mtu(fixed, payload_at) });
+        }
+        if total > usize::from(u16::MAX) {
+            return Err(SealError::TooLong);
+        }
+        let (header_len, udp_len) = match self.framing {
+            Framing::Ip => (real_header_len, real_udp_len),
+            Framing::Esp => (0, 0),
+        };
+        let outer = Outer { local, remote, encap, traffic_class, dont_fragment };
+        Ok(Layout {
+            ip,
+            header_len,
+            udp_len,
+            payload_at,
+            payload_len,
+            fill_len,
+            padding_len,
+            next_header,
+            outer,
+        })
+    }
+
+    /// The largest outer packet.
+    fn limit(&self) -> usize {
+        if self.options.mtu == 0 { usize::MAX } else { self.options.mtu.into() }
+    }
+
+    /// Whether an outer packet beyond the path's size may go out and be fragmented, instead of being refused
+    /// (RFC 4301 §8.2). Senders of IPv6 need not go below 1280 bytes (RFC 8200 §5): those are never refused.
+    const fn may_be_fragmented(&self, inner: &Ip, outer_dont_fragment: bool) -> bool {
+        const V6_MINIMUM: usize = 1280;
+        if inner.source.is_ipv6() {
+            inner.total_len <= V6_MINIMUM
+        } else {
+            !inner.dont_fragment && (!outer_dont_fragment || self.association.local.is_ipv6())
+        }
+    }
+
+    /// The largest inner packet that fits, `fixed` bytes being needed whatever its length. In transport mode
+    /// `kept` bytes of it stay in front.
+    fn inner_mtu(&self, fixed: usize, kept: usize) -> u16 {
+        let transform = self.association.transform;
+        let room = self.limit().saturating_sub(fixed.saturating_sub(esp::TRAILER_LEN));
+        let whole = room.saturating_sub(room.checked_rem(transform.alignment()).unwrap_or(0));
+        let inner = whole.saturating_sub(esp::TRAILER_LEN).saturating_add(kept);
+        u16::try_from(inner).unwrap_or(u16::MAX)
+    }
+
+    /// Filling up to the length that packets are to look like, as far as the path allows. Only in tunnel mode: the
+    /// inner header tells the receiver where the packet ends.
+    fn fill_len(&self, payload_len: usize, fixed: usize) -> usize {
+        if self.association.mode != Mode::Tunnel {
+            return 0;
+        }
+        let most = usize::from(self.inner_mtu(fixed, 0));
+        usize::from(self.options.pad_to).min(most).saturating_sub(payload_len)
+    }
+
+    /// Counts the packet and takes its sequence number; at the end of either the SA ends.
+    fn spend(&mut self, layout: &Layout) -> Result<SequenceNumber, SealError> {
+        let lifetime = self.association.lifetime;
+        let parts = [layout.payload_len, layout.fill_len, layout.padding_len, esp::TRAILER_LEN];
+        let bytes = sum(parts) as u64;
+        if !self.counters.allows(lifetime.hard, bytes) {
+            self.expire();
+            return Err(SealError::Expired);
+        }
+        let Some(sequence) = self.sequence.take() else {
+            self.expire();
+            return Err(SealError::Expired);
+        };
+        self.counters.count(bytes);
+        self.raised.soft |= self.counters.reached(lifetime.soft);
+        self.raised.sequence_low |= self.sequence.is_low();
+        Ok(sequence)
+    }
+
+    /// Nothing is sealed any more, and the keys are wiped.
+    fn expire(&mut self) {
+        self.raised.hard = true;
+        self.keys = SealKeys::Wiped;
+        self.iv_base = 0;
+    }
+
+    /// Writes headers, counter and trailer around the payload, which is in its place.
+    fn write(&self, packet: &mut [u8], layout: &Layout, sequence: SequenceNumber) {
+        let transform = self.association.transform;
+        let protocol = match layout.outer.encap {
+            Encap::None => esp::PROTOCOL,
+            Encap::Udp { .. } => udp::PROTOCOL,
+        };
+        if layout.header_len > 0 {
+            match self.association.mode {
+                Mode::Tunnel => {
+                    let [.., id0, id1] = sequence.low().to_be_bytes();
+                    let identification = u16::from_be_bytes([id0, id1]);
+                    self.options
+                        .header(&layout.ip, &layout.outer, identification, protocol)
+                        .emit(packet);
+                }
+                Mode::Transport => {
+                    // The packet's own headers move to the new front.
+                    let grown = sum([layout.udp_len, esp::HEADER_LEN, transform.iv_len()]);
+                    let end = grown.saturating_add(layout.header_len);
+                    if end <= packet.len() {
+                        packet.copy_within(grown..end, 0);
+                    }
+                    ip::rewrite(packet, layout.ip.esp_protocol_at, protocol);
+                }
+            }
+        }
+        let behind_ip = packet.get_mut(layout.header_len..).unwrap_or_default();
+        let datagram_len = behind_ip.len();
+        let Some((udp_header, esp)) = behind_ip.split_at_mut_checked(layout.udp_len) else {
+            return;
+        };
+        if let Encap::Udp { local_port, remote_port } = layout.outer.encap {
+            let len = u16::try_from(datagram_len).unwrap_or(u16::MAX);
+            udp::emit(udp_header, local_port, remote_port, len);
+        }
+        esp::emit_header(esp, self.association.spi, sequence.low());
+        self.write_counter(esp.get_mut(esp::HEADER_LEN..).unwrap_or_default(), sequence);
+        let payload_end = sum([esp::HEADER_LEN, transform.iv_len(), layout.payload_len]);
+        let trailer_at = payload_end.saturating_add(layout.fill_len);
+        let trailer_end = sum([trailer_at, layout.padding_len, esp::TRAILER_LEN]);
+        esp.get_mut(payload_end..trailer_at).unwrap_or_default().fill(0);
+        esp::emit_trailer(
+            esp.get_mut(trailer_at..trailer_end).unwrap_or_default(),
+            layout.next_header,
+        );
+    }
+
+    /// Writes what the packet's IV is made of: the next value of the SA's own counter. The sequence number never
+    /// repeats under a key, so neither does this.
+    fn write_counter(&self, field: &mut [u8], sequence: SequenceNumber) {
+        match self.association.transform {
+            Transform::CbcHmac(cipher, _) => {
+                let counter = self.iv_base.wrapping_add(sequence.0.into()).to_be_bytes();
+                // The low bytes are those that count.
+                let (_, low) = counter.split_at(counter.len().saturating_sub(cipher.block_len()));
+                for (to, from) in field.iter_mut().zip(low) {
+                    *to = *from;
+                }
+            }
+            Transform::NullHmac(_) => {}
+            Transform::Aead(_) => {
+                for (to, from) in field.iter_mut().zip(sequence.0.to_be_bytes()) {
+                    *to = from;
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for OutboundSa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundSa")
+            .field("association", &self.association)
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lengths of parts of a packet, none of which comes near the end of `usize`.
+pub(crate) fn sum<const N: usize>(lengths: [usize; N]) -> usize {
+    lengths.into_iter().fold(0, usize::saturating_add)
+}

@@ -1,0 +1,266 @@
+//! The security association database (RFC 4301 §4.4.2): both directions, found in O(1), and what they have to tell.
+
+use core::net::IpAddr;
+
+use crate::index::{Cell, Index};
+use crate::processor::{Direction, InstallError, Notice};
+use crate::sa::Raised;
+use crate::selector::{Flow, Match};
+use crate::slots::{Slot, Slots};
+use crate::{Encap, InboundSa, Mode, OutboundSa, PolicyId, Spi};
+
+/// An SA and which of its notices have been told.
+#[derive(Debug)]
+pub(crate) struct Held<T> {
+    pub(crate) sa: T,
+    told: Raised,
+}
+
+/// Both directions' SAs.
+#[derive(Debug)]
+pub(crate) struct Sad<'s> {
+    inbound: Slots<'s, Held<InboundSa>>,
+    /// By SPI.
+    inbound_index: Index<'s>,
+    outbound: Slots<'s, Held<OutboundSa>>,
+    /// By policy: the newest SA, linked to the older ones.
+    outbound_index: Index<'s>,
+}
+
+impl<'s> Sad<'s> {
+    pub(crate) fn new(
+        inbound: &'s mut [Slot<Held<InboundSa>>],
+        inbound_cells: &'s mut [Cell],
+        outbound: &'s mut [Slot<Held<OutboundSa>>],
+        outbound_cells: &'s mut [Cell],
+    ) -> Self {
+        Self {
+            inbound: Slots::new(inbound),
+            inbound_index: Index::new(inbound_cells),
+            outbound: Slots::new(outbound),
+            outbound_index: Index::new(outbound_cells),
+        }
+    }
+
+    pub(crate) fn inbound_slot(&self, spi: Spi) -> Option<usize> {
+        self.inbound_index.get(spi.get())
+    }
+
+    pub(crate) fn inbound_mut(&mut self, slot: usize) -> Option<&mut InboundSa> {
+        self.inbound.get_mut(slot).map(|held| &mut held.sa)
+    }
+
+    pub(crate) fn outbound(&self, slot: usize) -> Option<&OutboundSa> {
+        self.outbound.get(slot).map(|held| &held.sa)
+    }
+
+    pub(crate) fn outbound_mut(&mut self, slot: usize) -> Option<&mut OutboundSa> {
+        self.outbound.get_mut(slot).map(|held| &mut held.sa)
+    }
+
+    pub(crate) fn inbound_sas(&self) -> impl Iterator<Item = &InboundSa> {
+        self.inbound.iter().map(|(_, held)| &held.sa)
+    }
+
+    pub(crate) fn outbound_sas(&self) -> impl Iterator<Item = &OutboundSa> {
+        self.outbound.iter().map(|(_, held)| &held.sa)
+    }
+
+    /// The SPI of an inbound SA of `owner`. Looks at every slot.
+    fn inbound_of(&self, owner: u64) -> Option<Spi> {
+        self.inbound_sas().find(|sa| sa.owner() == owner).map(InboundSa::spi)
+    }
+
+    /// The slot of an outbound SA of `owner`. Looks at every slot.
+    fn outbound_of(&self, owner: u64) -> Option<usize> {
+        self.outbound.iter().find(|(_, held)| held.sa.owner() == owner).map(|(at, _)| at)
+    }
+
+    /// Whether [`Self::install_inbound`] would find room and a free SPI.
+    pub(crate) fn admits_inbound(&self, spi: Spi) -> Result<(), InstallError> {
+        if self.inbound_slot(spi).is_some() {
+            return Err(InstallError::DuplicateSpi(spi));
+        }
+        if self.inbound.is_full() { Err(InstallError::Full) } else { Ok(()) }
+    }
+
+    pub(crate) fn install_inbound(&mut self, sa: InboundSa) -> Result<(), InstallError> {
+        let spi = sa.spi();
+        self.admits_inbound(spi)?;
+        let slot =
+            self.inbound.insert(Held { sa, told: Raised::default() }).ok_or(InstallError::Full)?;
+        self.inbound_index.insert(spi.get(), slot);
+        Ok(())
+    }
+
+    /// Puts the SA in front of the others of its policy, or in the place of the one that it succeeds. Whether the
+    /// set of slots in use changed: if not, what a flow cache knows is still right.
+    pub(crate) fn install_outbound(&mut self, sa: OutboundSa) -> Result<bool, InstallError> {
+        let policy = sa.association.policy;
+        let held = Held { sa, told: Raised::default() };
+        if let Some(slot) = self.predecessor(&held.sa)
+            && let Some(place) = self.outbound.get_mut(slot)
+        {
+            *place = held;
+            return Ok(false);
+        }
+        let newest = self.outbound_index.get(policy.0);
+        let slot = self.outbound.insert(held).ok_or(InstallError::Full)?;
+        self.outbound.set_link(slot, newest);
+        self.outbound_index.insert(policy.0, slot);
+        Ok(true)
+    }
+
+    /// The SA that this one succeeds: same policy, selectors and mode. Two clients behind one NAT have transport mode
+    /// SAs that differ in nothing but the port they are seen at, and do not succeed each other.
+    fn predecessor(&self, sa: &OutboundSa) -> Option<usize> {
+        let new = &sa.association;
+        self.chain(new.policy).find(|slot| {
+            self.outbound(*slot).is_some_and(|old| {
+                let old = &old.association;
+                old.selectors == new.selectors
+                    && old.mode == new.mode
+                    && (new.mode == Mode::Tunnel
+                        || (old.remote, old.encap) == (new.remote, new.encap))
+            })
+        })
+    }
+
+    /// The outbound SAs of a policy, newest first.
+    fn chain(&self, policy: PolicyId) -> impl Iterator<Item = usize> {
+        let newest = self.outbound_index.get(policy.0);
+        core::iter::successors(newest, |slot| self.outbound.link(*slot))
+            .take(self.outbound.capacity())
+    }
+
+    /// The newest outbound SA of `policy` that takes this traffic and has not expired.
+    pub(crate) fn outbound_for(&self, policy: PolicyId, flow: &Flow) -> Option<usize> {
+        self.chain(policy).find(|slot| self.outbound(*slot).is_some_and(|sa| takes(sa, flow)))
+    }
+
+    /// Whether the SA of `slot` is one of `policy` that takes this traffic and has not expired.
+    pub(crate) fn outbound_fits(&self, slot: usize, policy: PolicyId, flow: &Flow) -> bool {
+        self.outbound(slot).is_some_and(|sa| sa.association.policy == policy && takes(sa, flow))
+    }
+
+    pub(crate) fn remove_inbound(&mut self, spi: Spi) -> bool {
+        let Some(slot) = self.inbound_slot(spi) else { return false };
+        self.inbound_index.remove(spi.get());
+        self.inbound.remove(slot)
+    }
+
+    pub(crate) fn remove_outbound(&mut self, policy: PolicyId, spi: Spi) -> bool {
+        let slot =
+            self.chain(policy).find(|slot| self.outbound(*slot).is_some_and(|sa| sa.spi() == spi));
+        slot.is_some_and(|slot| self.remove_outbound_slot(slot))
+    }
+
+    fn remove_outbound_slot(&mut self, slot: usize) -> bool {
+        let Some(policy) = self.outbound(slot).map(|sa| sa.association.policy) else {
+            return false;
+        };
+        let older = self.outbound.link(slot);
+        let newer = self.chain(policy).find(|newer| self.outbound.link(*newer) == Some(slot));
+        match (newer, older) {
+            (Some(newer), older) => self.outbound.set_link(newer, older),
+            (None, Some(older)) => self.outbound_index.insert(policy.0, older),
+            (None, None) => self.outbound_index.remove(policy.0),
+        }
+        self.outbound.remove(slot)
+    }
+
+    /// Removes all SAs of `owner`; how many there were.
+    pub(crate) fn remove_owner(&mut self, owner: u64) -> usize {
+        let mut removed = 0_usize;
+        while let Some(slot) = self.outbound_of(owner) {
+            self.remove_outbound_slot(slot);
+            removed = removed.saturating_add(1);
+        }
+        while let Some(spi) = self.inbound_of(owner) {
+            self.remove_inbound(spi);
+            removed = removed.saturating_add(1);
+        }
+        removed
+    }
+
+    /// Changes where the outbound SAs of `owner` are sent; how many there are.
+    pub(crate) fn move_peer(&mut self, owner: u64, remote: IpAddr, encap: Encap) -> usize {
+        let mut moved = 0_usize;
+        for slot in 0..self.outbound.capacity() {
+            let Some(sa) = self.outbound_mut(slot) else { continue };
+            if sa.owner() == owner && sa.association.local.is_ipv4() == remote.is_ipv4() {
+                sa.association.remote = remote;
+                sa.association.encap = encap;
+                moved = moved.saturating_add(1);
+            }
+        }
+        moved
+    }
+
+    /// To be called when an SA has been used: has it something to tell?
+    pub(crate) fn note_inbound(&mut self, slot: usize) {
+        if self.inbound.get(slot).is_some_and(|held| held.sa.raised != held.told) {
+            self.inbound.push_pending(slot);
+        }
+    }
+
+    /// The same for an outbound SA.
+    pub(crate) fn note_outbound(&mut self, slot: usize) {
+        if self.outbound.get(slot).is_some_and(|held| held.sa.raised != held.told) {
+            self.outbound.push_pending(slot);
+        }
+    }
+
+    /// The next thing that an SA has to tell.
+    pub(crate) fn poll_notice(&mut self) -> Option<Notice> {
+        while let Some(slot) = self.outbound.pop_pending() {
+            let Some(held) = self.outbound.get_mut(slot) else { continue };
+            let (owner, spi) = (held.sa.owner(), held.sa.spi());
+            let notice =
+                next_notice(held.sa.raised, &mut held.told, owner, spi, Direction::Outbound);
+            self.note_outbound(slot);
+            if notice.is_some() {
+                return notice;
+            }
+        }
+        while let Some(slot) = self.inbound.pop_pending() {
+            let Some(held) = self.inbound.get_mut(slot) else { continue };
+            let (owner, spi) = (held.sa.owner(), held.sa.spi());
+            let notice =
+                next_notice(held.sa.raised, &mut held.told, owner, spi, Direction::Inbound);
+            self.note_inbound(slot);
+            if notice.is_some() {
+                return notice;
+            }
+        }
+        None
+    }
+}
+
+/// The most pressing of what was raised and not told, and marks it as told.
+fn next_notice(
+    raised: Raised,
+    told: &mut Raised,
+    owner: u64,
+    spi: Spi,
+    direction: Direction,
+) -> Option<Notice> {
+    if raised.hard && !told.hard {
+        // Nothing else matters of an SA that has ended.
+        *told = raised;
+        return Some(Notice::HardExpired { owner, direction, spi });
+    }
+    if raised.soft && !told.soft {
+        told.soft = true;
+        return Some(Notice::SoftExpired { owner, direction, spi });
+    }
+    if raised.sequence_low && !told.sequence_low {
+        told.sequence_low = true;
+        return Some(Notice::SequenceLow { owner, spi });
+    }
+    None
+}
+
+fn takes(sa: &OutboundSa, flow: &Flow) -> bool {
+    !sa.raised.hard && sa.association.selectors.matches(flow) == Match::Yes
+}

@@ -1,0 +1,74 @@
+//! The Internet checksum (RFC 1071).
+
+use core::net::IpAddr;
+
+/// A one's complement sum in the making.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Checksum(u64);
+
+impl Checksum {
+    /// Takes in `bytes`; an odd last byte counts as the high half of a word.
+    pub(crate) fn add(mut self, bytes: &[u8]) -> Self {
+        let (words, rest) = bytes.as_chunks::<2>();
+        for word in words {
+            self.0 = self.0.saturating_add(u64::from(u16::from_be_bytes(*word)));
+        }
+        if let Some(last) = rest.first() {
+            self.0 = self.0.saturating_add(u64::from(u16::from_be_bytes([*last, 0])));
+        }
+        self
+    }
+
+    /// Takes in the pseudo-header of a transport protocol (RFC 9293 §3.1, RFC 8200 §8.1).
+    pub(crate) fn add_pseudo_header(
+        self,
+        source: IpAddr,
+        destination: IpAddr,
+        protocol: u8,
+        len: usize,
+    ) -> Self {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.add_address(source)
+            .add_address(destination)
+            .add(&[0, protocol])
+            .add(&len.to_be_bytes())
+    }
+
+    fn add_address(self, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => self.add(&address.octets()),
+            IpAddr::V6(address) => self.add(&address.octets()),
+        }
+    }
+
+    /// The checksum as it stands in a header.
+    #[expect(clippy::cast_possible_truncation, reason = "folded to 16 bits")]
+    pub(crate) fn finish(self) -> u16 {
+        let mut sum = self.0;
+        while sum > 0xffff {
+            sum = (sum >> 16).saturating_add(sum & 0xffff);
+        }
+        !(sum as u16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hex_literal::hex;
+
+    /// The header of the first inner packet in RFC 3602 case 7.
+    #[test]
+    fn a_header_with_its_checksum_sums_to_zero() {
+        let header = hex!("45000054090400004001f988c0a87b03c0a87bc8");
+        assert_eq!(Checksum::default().add(&header).finish(), 0);
+        let (mut cleared, sum) = (header, u16::from_be_bytes([header[10], header[11]]));
+        cleared[10..12].fill(0);
+        assert_eq!(Checksum::default().add(&cleared).finish(), sum);
+    }
+
+    #[test]
+    fn an_odd_byte_is_the_high_half() {
+        assert_eq!(Checksum::default().add(&[0x12]).finish(), !0x1200);
+    }
+}
