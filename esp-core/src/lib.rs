@@ -19,6 +19,7 @@ mod selector;
 mod sequence;
 mod slots;
 mod spd;
+mod text;
 mod transform;
 mod transport;
 mod tunnel;
