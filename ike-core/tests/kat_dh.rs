@@ -23,6 +23,10 @@ use ike_core::wire::numbers::GroupDescription;
 mod read;
 use read::{hex, number, vectors};
 
+/// What only the feature `legacy` brings; that it does, the counts of vectors show.
+const WEAK: [GroupDescription; 3] =
+    [GroupDescription::MODP_768, GroupDescription::MODP_1024, GroupDescription::MODP_1536];
+
 fn compute(
     group: &dyn DhGroup,
     private: &[u8],
@@ -54,7 +58,7 @@ fn modp_publishes_the_recorded_values() {
     for vector in vectors(include_str!("vectors/modp_dh.json")) {
         let id = GroupDescription(number(&vector, "group"));
         let Some(group) = SOFTWARE.group(id) else {
-            assert!(!cfg!(feature = "legacy"), "{id} is missing");
+            assert!(WEAK.contains(&id), "{id} is missing");
             continue;
         };
         let private_i = hex(&vector["priv_i"]);
