@@ -49,7 +49,7 @@ sysroot_for() {
         CARGO=(env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=-1 /usr/bin/cargo) RUSTC=/usr/bin/rustc from="Debian"
         libs=
     fi
-    SYSROOT=$WORK/sysroot-$("$RUSTC" -V | cut -d' ' -f2)
+    SYSROOT=$WORK/sysroot-$("$RUSTC" -V | cksum | cut -d" " -f1)
     local place=$SYSROOT/lib/rustlib/$target/lib
     if ! compgen -G "$place/libcore-*.rlib" > /dev/null; then
         echo "core for $target from $from"
