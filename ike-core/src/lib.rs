@@ -16,6 +16,9 @@ extern crate std;
 
 pub mod crypto;
 pub mod error;
+#[cfg(any(test, feature = "_fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod keys;
 mod time;
 pub mod trace;

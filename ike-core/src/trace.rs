@@ -30,9 +30,16 @@ use show::{AttributeSet, Hex, Identity, ShowAttributes, Spis};
 /// Lines printed for one message; the last of them says that there is more.
 pub const MAX_LINES: usize = 100;
 
-/// A message that prints itself: `println!("{}", Trace::new(datagram))`.
+/// A message that prints itself: several lines, without a line feed at the end.
 ///
-/// Several lines without a line feed at the end.
+/// ```
+/// use ike_core::trace::Trace;
+///
+/// assert_eq!(
+///     Trace::new(b"not ISAKMP").to_string(),
+///     "no ISAKMP message (10 bytes): truncated at byte 8",
+/// );
+/// ```
 #[derive(Clone, Copy)]
 pub struct Trace<'a> {
     header: Result<Header, Malformed>,

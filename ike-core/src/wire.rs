@@ -13,6 +13,37 @@
 //! Whatever the bytes, a parser here returns; it reads nothing outside of what it was given, and each step of an
 //! iterator consumes bytes or ends. Values that this crate does not know survive: judging them is not the parser's
 //! business. Offsets in errors count from the first byte of the ISAKMP header.
+//!
+//! ```
+//! use ike_core::wire::numbers::{Doi, ExchangeType, PayloadType, Phase1Attribute, ProtocolId};
+//! use ike_core::wire::*;
+//!
+//! let header = Header {
+//!     cookies: CookiePair { initiator: Cookie(*b"whatever"), responder: Cookie::ZERO },
+//!     next_payload: PayloadType::NONE, // filled in, as is the length
+//!     version: VERSION,
+//!     exchange: ExchangeType::IDENTITY_PROTECTION,
+//!     flags: Flags::NONE,
+//!     message_id: 0,
+//!     length: 0,
+//! };
+//! let mut buffer = [0; 200];
+//! let mut message = MessageWriter::new(&mut buffer, &header)?;
+//! let mut sa = message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
+//! let mut proposal = sa.proposal(1, ProtocolId::ISAKMP, &[])?;
+//! let mut transform = proposal.transform(1, 1)?;
+//! transform.attribute_u32(Phase1Attribute::LIFE_DURATION.0, 86_400)?;
+//! message.payload(PayloadType::VENDOR_ID, &[VendorId::NatT.body()])?;
+//! let len = message.finish();
+//!
+//! let datagram = &buffer[..len];
+//! let header = Header::parse(datagram)?;
+//! for payload in Payloads::new(header.next_payload, &datagram[HEADER_LEN..], HEADER_LEN) {
+//!     let payload = payload?;
+//!     println!("{} of {} bytes at byte {}", payload.kind, payload.body.len(), payload.offset);
+//! }
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 
 pub mod attribute;
 mod cert;

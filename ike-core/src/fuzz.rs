@@ -1,0 +1,309 @@
+//! Bodies of the fuzz targets, here so that they are compiled, linted and run with the rest: each of them also runs
+//! over recorded messages, and over thousands of variations of them, in an ordinary test.
+//!
+//! A body takes any bytes, must not panic, and asserts what has to hold beyond that.
+
+use core::fmt::{self, Write as _};
+
+use crate::error::{BufferTooSmall, Malformed};
+use crate::trace::{MAX_LINES, Trace};
+use crate::wire::numbers::PayloadType;
+use crate::wire::{
+    Attributes, AttributesWriter, CertificatePayload, ConfigPayload, Cookie, CookiePair,
+    DeletePayload, Flags, FragmentPayload, HEADER_LEN, Header, IdPayload, MAX_MESSAGE,
+    MessageWriter, NatOriginalAddress, NotifyPayload, Payload, Payloads, SaBody, VERSION, Value,
+    VendorId,
+};
+
+/// A whole datagram: header, payload chain and every payload, of which those that are well-formed are written again
+/// and must read the same.
+pub fn payloads(datagram: &[u8]) {
+    let Ok(header) = Header::parse(datagram) else { return };
+    let mut emitted = [0; HEADER_LEN];
+    assert_eq!(header.emit(&mut emitted), Ok(()));
+    assert_eq!(datagram.get(..HEADER_LEN), Some(&emitted[..]));
+
+    let chain = datagram.get(HEADER_LEN..).unwrap_or_default();
+    let mut payloads = Payloads::new(header.next_payload, chain, HEADER_LEN);
+    let mut end = 0;
+    while let Some(payload) = payloads.next() {
+        let payload = match payload {
+            Ok(payload) => payload,
+            Err(malformed) => {
+                inside(malformed, datagram.len());
+                assert!(payloads.next().is_none(), "nothing is read behind an error");
+                return;
+            }
+        };
+        assert!(payloads.end() > end && payloads.end() <= chain.len(), "progress");
+        end = payloads.end();
+        if let Err(malformed) = written_again(&payload) {
+            inside(malformed, datagram.len());
+        }
+    }
+    let split = Payloads::new(header.next_payload, chain, HEADER_LEN).split_first();
+    if let Ok((first, others)) = split {
+        assert_eq!(first.whole_len().saturating_add(others.len()), end);
+    }
+}
+
+/// Attributes up to the end of the bytes. If they are well-formed, writing them again gives the same bytes.
+pub fn attributes(bytes: &[u8]) {
+    let all = Attributes::new(bytes, 0);
+    for attribute in all {
+        match attribute {
+            Ok(attribute) => {
+                assert!(attribute.as_u32().is_none_or(|n| attribute.as_u64() == Some(n.into())));
+            }
+            Err(malformed) => inside(malformed, bytes.len()),
+        }
+    }
+    if all.clone().all(|attribute| attribute.is_ok()) {
+        let mut buffer = [0; MAX_MESSAGE];
+        let Ok(mut message) = MessageWriter::new(&mut buffer, &HEADER) else { return };
+        let Ok(mut config) = message.config(crate::wire::numbers::ConfigType::REPLY, 0) else {
+            return;
+        };
+        if copy_attributes(all, &mut config).is_ok() {
+            assert!(message.written().ends_with(bytes));
+        }
+    }
+}
+
+/// Whatever is printed, of whatever bytes: it ends, it is bounded, and it is text.
+pub fn trace(datagram: &[u8]) {
+    print(Trace::new(datagram));
+    if let Some((head, chain)) = datagram.split_first_chunk::<HEADER_LEN>()
+        && let Ok(header) = Header::parse(head)
+    {
+        print(Trace::decrypted(header, chain));
+    }
+    // With a header that always fits, so that the payloads get their share.
+    if let Some((first, chain)) = datagram.split_first() {
+        print(Trace::decrypted(Header { next_payload: PayloadType(*first), ..HEADER }, chain));
+    }
+}
+
+const HEADER: Header = Header {
+    cookies: CookiePair { initiator: Cookie([7; 8]), responder: Cookie::ZERO },
+    next_payload: PayloadType::NONE,
+    version: VERSION,
+    exchange: crate::wire::numbers::ExchangeType::IDENTITY_PROTECTION,
+    flags: Flags::NONE,
+    message_id: 0,
+    length: 28,
+};
+
+fn inside(malformed: Malformed, len: usize) {
+    assert!(usize::from(malformed.offset) <= len, "{malformed} of {len}");
+}
+
+fn print(trace: Trace<'_>) {
+    /// Counts, and keeps nothing.
+    struct Count {
+        lines: usize,
+        bytes: usize,
+    }
+    impl fmt::Write for Count {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.bytes = self.bytes.saturating_add(text.len());
+            for byte in text.bytes() {
+                assert!(byte == b'\n' || !byte.is_ascii_control());
+                self.lines = self.lines.saturating_add(usize::from(byte == b'\n'));
+            }
+            Ok(())
+        }
+    }
+    let mut count = Count { lines: 1, bytes: 0 };
+    assert!(write!(count, "{trace}").is_ok());
+    assert!(count.lines <= MAX_LINES && count.bytes <= MAX_LINES.saturating_mul(20_000));
+}
+
+/// Parses a payload, writes what was understood, and compares that with what was received.
+fn written_again(payload: &Payload<'_>) -> Result<(), Malformed> {
+    let mut buffer = [0; MAX_MESSAGE];
+    let Ok(mut message) = MessageWriter::new(&mut buffer, &HEADER) else { return Ok(()) };
+    let Payload { kind, body, offset } = *payload;
+    // What is reserved, and flags without a meaning, are not written again; where that is so, they are blanked.
+    let written = match kind {
+        PayloadType::SA => {
+            let sa = SaBody::parse(body, offset)?;
+            sa.check()?;
+            let Ok(()) = copy_sa(&sa, &mut message) else { return Ok(()) };
+            return same_sa(&sa, message.written());
+        }
+        PayloadType::ID => {
+            let id = IdPayload::parse(body, offset)?;
+            id.addresses()?;
+            id.emit(&mut message)
+        }
+        PayloadType::CERTIFICATE | PayloadType::CERTIFICATE_REQUEST => {
+            CertificatePayload::parse(body, offset)?.emit(&mut message, kind)
+        }
+        PayloadType::NOTIFICATION => {
+            let notify = NotifyPayload::parse(body, offset)?;
+            for attribute in notify.attributes() {
+                if let Err(malformed) = attribute {
+                    inside(malformed, offset.saturating_add(body.len()));
+                }
+            }
+            notify.emit(&mut message)
+        }
+        PayloadType::DELETE => {
+            let delete = DeletePayload::parse(body, offset)?;
+            assert_eq!(delete.spis().len(), usize::from(delete.count));
+            return Ok(());
+        }
+        PayloadType::ATTRIBUTES => {
+            let config = ConfigPayload::parse(body, offset)?;
+            for attribute in config.attributes() {
+                attribute?;
+            }
+            return Ok(());
+        }
+        PayloadType::NAT_OA | PayloadType::NAT_OA_DRAFT => {
+            let address = NatOriginalAddress::parse(body, offset)?;
+            let Ok(written) = address.emit(&mut message, kind) else { return Ok(()) };
+            let written = message.written().get(written).unwrap_or_default();
+            assert_eq!(NatOriginalAddress::parse(written, offset), Ok(address));
+            return Ok(());
+        }
+        PayloadType::FRAGMENT => {
+            let fragment = FragmentPayload::parse(body, offset)?;
+            let Ok(written) = fragment.emit(&mut message) else { return Ok(()) };
+            let written = message.written().get(written).unwrap_or_default();
+            assert_eq!(FragmentPayload::parse(written, offset), Ok(fragment));
+            return Ok(());
+        }
+        PayloadType::VENDOR_ID => {
+            let known = VendorId::recognise(body);
+            assert!(known.is_none_or(|id| VendorId::recognise(id.body()) == Some(id)));
+            message.payload(kind, &[body])
+        }
+        _ => message.payload(kind, &[body]),
+    };
+    if let Ok(written) = written {
+        assert_eq!(message.written().get(written), Some(body));
+    }
+    Ok(())
+}
+
+fn copy_sa(sa: &SaBody<'_>, message: &mut MessageWriter<'_>) -> Result<(), BufferTooSmall> {
+    let mut copy = message.sa(sa.doi, sa.situation)?;
+    for proposal in sa.proposals().flatten() {
+        let mut to = copy.proposal(proposal.number, proposal.protocol, proposal.spi)?;
+        for transform in proposal.transforms().flatten() {
+            to.transform_as_received(&transform)?;
+        }
+    }
+    Ok(())
+}
+
+fn same_sa(sa: &SaBody<'_>, written: &[u8]) -> Result<(), Malformed> {
+    let chain = written.get(HEADER_LEN..).unwrap_or_default();
+    let (copy, _) = Payloads::new(PayloadType::SA, chain, HEADER_LEN).split_first()?;
+    let copy = SaBody::parse(copy.body, copy.offset)?;
+    copy.check()?;
+    assert_eq!((sa.doi, sa.situation), (copy.doi, copy.situation));
+    assert_eq!(sa.proposals().count(), copy.proposals().count());
+    for (ours, theirs) in copy.proposals().flatten().zip(sa.proposals().flatten()) {
+        assert_eq!(
+            (ours.number, ours.protocol, ours.spi),
+            (theirs.number, theirs.protocol, theirs.spi)
+        );
+        assert_eq!(ours.transforms().count(), theirs.transforms().count());
+        for (ours, theirs) in ours.transforms().flatten().zip(theirs.transforms().flatten()) {
+            assert_eq!((ours.number, ours.id), (theirs.number, theirs.id));
+            assert_eq!(ours.attributes().bytes(), theirs.attributes().bytes());
+        }
+    }
+    Ok(())
+}
+
+fn copy_attributes(
+    attributes: Attributes<'_>,
+    to: &mut AttributesWriter<'_, '_>,
+) -> Result<(), BufferTooSmall> {
+    for attribute in attributes.flatten() {
+        match attribute.value {
+            Value::Short(value) => to.attribute_tv(attribute.kind, value)?,
+            Value::Long(value) => to.attribute_tlv(attribute.kind, value)?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// The recorded messages, in plaintext where that is known.
+    fn recorded() -> Vec<Vec<u8>> {
+        let file = include_str!("../tests/vectors/recorded_messages.json");
+        let file: serde_json::Value = serde_json::from_str(file).unwrap();
+        let sessions = file["sessions"].as_array().unwrap();
+        let messages = sessions.iter().flat_map(|s| s["messages"].as_array().unwrap());
+        let hex = |value: &serde_json::Value| -> Vec<u8> {
+            let (digits, _) = value.as_str().unwrap().as_bytes().as_chunks::<2>();
+            let byte = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+            digits.iter().map(|pair| byte(pair)).collect()
+        };
+        let messages: Vec<_> = messages
+            .map(|message| {
+                let mut datagram = hex(&message["datagram"]);
+                if let Some(plaintext) = message.get("plaintext") {
+                    datagram.truncate(HEADER_LEN);
+                    datagram.extend(hex(plaintext));
+                    datagram[19] = 0;
+                }
+                datagram
+            })
+            .collect();
+        assert!(messages.len() > 100);
+        messages
+    }
+
+    /// Runs `body` over each message as it is, and with each byte changed, cut off, or doubled.
+    fn over_variations(body: fn(&[u8])) {
+        for message in recorded() {
+            body(&message);
+            for at in 0..message.len() {
+                for change in [1, 0x80, 0xff] {
+                    let mut varied = message.clone();
+                    varied[at] ^= change;
+                    body(&varied);
+                }
+                let mut cut = message[..at].to_vec();
+                let mut doubled = [&message[..at], &message[at.saturating_sub(4)..]].concat();
+                for varied in [&mut cut, &mut doubled] {
+                    let len = varied.len() as u32;
+                    if let Some(length) = varied.get_mut(24..28) {
+                        length.copy_from_slice(&len.to_be_bytes());
+                    }
+                    body(varied);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn payloads_of_varied_messages() {
+        over_variations(payloads);
+    }
+
+    #[test]
+    fn traces_of_varied_messages() {
+        over_variations(trace);
+    }
+
+    #[test]
+    fn attributes_of_varied_messages() {
+        // Every position, so that each attribute recorded is the start once.
+        over_variations(|message| attributes(message.get(HEADER_LEN..).unwrap_or_default()));
+        for message in recorded() {
+            (0..message.len()).for_each(|at| attributes(&message[at..]));
+        }
+    }
+}
