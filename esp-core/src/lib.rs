@@ -25,6 +25,9 @@ mod transport;
 mod tunnel;
 mod wire;
 
+#[cfg(test)]
+mod known_answers;
+
 pub use inbound::{Arrival, InboundSa, OpenError, Opened};
 pub use outbound::{Framing, OutboundSa, SealError, Sealed};
 pub use packet::{NoRoom, PacketBuf};

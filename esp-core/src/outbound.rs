@@ -173,6 +173,12 @@ impl OutboundSa {
         self.counters
     }
 
+    /// As after `last` packets.
+    #[cfg(test)]
+    pub(crate) fn set_last_sequence(&mut self, last: u64) {
+        self.sequence.set_last(last);
+    }
+
     /// The last sequence number used; 0 before the first packet.
     #[must_use]
     pub const fn last_sequence(&self) -> SequenceNumber {

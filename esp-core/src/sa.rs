@@ -11,7 +11,7 @@ use core::num::NonZeroU32;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::replay::ReplayWindow;
-use crate::{Aead, TrafficSelectors, Transform};
+use crate::{TrafficSelectors, Transform};
 
 /// Security Parameters Index, 32 bits, chosen by the receiver of the SA.
 ///
@@ -312,8 +312,6 @@ pub enum SaError {
     SoftAboveHard,
     /// Outer addresses of two families, or selectors that mix them.
     AddressFamily,
-    /// This algorithm is not built in.
-    Unsupported(Aead),
 }
 
 impl fmt::Display for SaError {
@@ -329,7 +327,6 @@ impl fmt::Display for SaError {
             Self::AddressFamily => f.write_str(
                 "addresses of different families, or a range that ends before it starts",
             ),
-            Self::Unsupported(aead) => write!(f, "{aead:?} is not built in"),
         }
     }
 }

@@ -9,10 +9,13 @@
 //! |<---------------------------- authenticated ---------------------------->|
 //! ```
 
+mod aead;
 mod cbc_hmac;
 mod hmac;
 mod keys;
 
+#[cfg(test)]
+pub(crate) use cbc_hmac::CbcDecrypt;
 pub(crate) use keys::{HighBits, OpenKeys, SealKeys};
 
 /// Block ciphers in CBC mode.
@@ -60,6 +63,12 @@ pub enum Aead {
     Aes192Gcm16,
     /// AES-GCM, 256-bit key, 16-byte ICV.
     Aes256Gcm16,
+    /// AES-GMAC, 128-bit key: integrity alone (RFC 4543).
+    Aes128Gmac,
+    /// AES-GMAC, 192-bit key.
+    Aes192Gmac,
+    /// AES-GMAC, 256-bit key.
+    Aes256Gmac,
     /// ChaCha20-Poly1305 (RFC 7634).
     ChaCha20Poly1305,
 }
@@ -135,9 +144,9 @@ impl Aead {
     #[must_use]
     pub const fn key_and_salt_len(self) -> usize {
         match self {
-            Self::Aes128Gcm16 => 20,
-            Self::Aes192Gcm16 => 28,
-            Self::Aes256Gcm16 | Self::ChaCha20Poly1305 => 36,
+            Self::Aes128Gcm16 | Self::Aes128Gmac => 20,
+            Self::Aes192Gcm16 | Self::Aes192Gmac => 28,
+            Self::Aes256Gcm16 | Self::Aes256Gmac | Self::ChaCha20Poly1305 => 36,
         }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) enum CbcDecrypt {
 
 impl CbcEncrypt {
     /// `None` if the key does not have `cipher.key_len()` bytes.
-    pub(super) fn new(cipher: BlockCipher, key: &[u8]) -> Option<Self> {
+    pub(crate) fn new(cipher: BlockCipher, key: &[u8]) -> Option<Self> {
         Some(match cipher {
             BlockCipher::Aes128 => Self::Aes128(Aes128Enc::new_from_slice(key).ok()?),
             BlockCipher::Aes192 => Self::Aes192(Aes192Enc::new_from_slice(key).ok()?),
@@ -68,7 +68,7 @@ impl CbcEncrypt {
 
 impl CbcDecrypt {
     /// `None` if the key does not have `cipher.key_len()` bytes.
-    pub(super) fn new(cipher: BlockCipher, key: &[u8]) -> Option<Self> {
+    pub(crate) fn new(cipher: BlockCipher, key: &[u8]) -> Option<Self> {
         Some(match cipher {
             BlockCipher::Aes128 => Self::Aes128(Aes128Dec::new_from_slice(key).ok()?),
             BlockCipher::Aes192 => Self::Aes192(Aes192Dec::new_from_slice(key).ok()?),
@@ -79,7 +79,7 @@ impl CbcDecrypt {
     }
 
     /// Decrypts `payload`, whole blocks, in place.
-    pub(super) fn decrypt(&self, iv: &[u8], payload: &mut [u8]) {
+    pub(crate) fn decrypt(&self, iv: &[u8], payload: &mut [u8]) {
         match self {
             Self::Aes128(aes) => decrypt(aes, iv, payload),
             Self::Aes192(aes) => decrypt(aes, iv, payload),

@@ -238,3 +238,55 @@ hash!(
     Md5, [u32; 4], 64, 8, 16, md5::block_api::compress,
     [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476], to_le_bytes, little_endian: true
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::known_answers::{hex, vectors};
+
+    #[test]
+    fn rfc_2202_and_4231() {
+        let file = vectors(include_str!("../../tests/vectors/hmac.json"));
+        let mut tried = 0;
+        for vector in file["vectors"].as_array().expect("a list") {
+            let (key, data) = (hex(&vector["key"]), hex(&vector["data"]));
+            let digest = hex(&vector["digest"]);
+            let mac = match vector["alg"].as_str() {
+                Some("hmac-sha1") => KeyStates::<Sha1>::new(&key).mac(&data, &[]),
+                Some("hmac-sha256") => KeyStates::<Sha256>::new(&key).mac(&data, &[]),
+                Some("hmac-sha384") => KeyStates::<Sha384>::new(&key).mac(&data, &[]),
+                Some("hmac-sha512") => KeyStates::<Sha512>::new(&key).mac(&data, &[]),
+                #[cfg(feature = "legacy")]
+                Some("hmac-md5") => KeyStates::<Md5>::new(&key).mac(&data, &[]),
+                _ => continue,
+            };
+            assert_eq!(mac[..digest.len()], digest, "{vector}");
+            tried += 1;
+        }
+        assert!(tried >= 20, "{tried} vectors");
+    }
+
+    /// Every length around the ends of blocks, and the suffix counted as data, against the `hmac` crate.
+    #[test]
+    fn lengths_around_the_block() {
+        use ::hmac::{Hmac, KeyInit, Mac};
+        let data: [u8; 300] = core::array::from_fn(|i| i as u8);
+        for len in 4..data.len() {
+            let (head, suffix) = data[..len].split_at(len - 4);
+            let mut sha1 = Hmac::<::sha1::Sha1>::new_from_slice(&data[..20]).expect("any length");
+            sha1.update(&data[..len]);
+            let expected = sha1.finalize().into_bytes();
+            let states = KeyStates::<Sha1>::new(&data[..20]);
+            assert_eq!(states.mac(head, suffix)[..20], expected[..], "{len}");
+            assert_eq!(states.mac(&data[..len], &[])[..20], expected[..], "{len}");
+            let mut sha384 = Hmac::<sha2::Sha384>::new_from_slice(&data[..48]).expect("any length");
+            sha384.update(&data[..len]);
+            let expected = sha384.finalize().into_bytes();
+            assert_eq!(
+                KeyStates::<Sha384>::new(&data[..48]).mac(head, suffix)[..48],
+                expected[..],
+                "{len}"
+            );
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The expanded keys of one SA and direction, and what they do to a packet laid out in the buffer.
 
 use super::Transform;
+use super::aead::AeadKeys;
 use super::cbc_hmac::{CbcDecrypt, CbcEncrypt};
 use super::hmac::Hmac;
 use crate::SaError;
@@ -20,6 +21,8 @@ pub(crate) enum SealKeys {
     CbcHmac(CbcEncrypt, Hmac),
     /// RFC 2410.
     NullHmac(Hmac),
+    /// RFC 4106, 4543, 7634.
+    Aead(AeadKeys),
 }
 
 /// Keys for opening.
@@ -34,6 +37,8 @@ pub(crate) enum OpenKeys {
     CbcHmac(CbcDecrypt, Hmac),
     /// RFC 2410.
     NullHmac(Hmac),
+    /// RFC 4106, 4543, 7634.
+    Aead(AeadKeys),
 }
 
 /// Cuts cipher and integrity key out of the key material.
@@ -63,7 +68,7 @@ impl SealKeys {
             Transform::NullHmac(integrity) => {
                 Ok(Self::NullHmac(Hmac::new(integrity, integrity_key)))
             }
-            Transform::Aead(aead) => Err(SaError::Unsupported(aead)),
+            Transform::Aead(aead) => Ok(Self::Aead(AeadKeys::new(aead, cipher_key).ok_or(wrong)?)),
         }
     }
 
@@ -79,6 +84,7 @@ impl SealKeys {
                 hmac.sign(message, suffix, icv);
             }
             Self::NullHmac(hmac) => hmac.sign(message, suffix, icv),
+            Self::Aead(keys) => keys.seal(message, high, icv),
         }
     }
 }
@@ -96,7 +102,7 @@ impl OpenKeys {
             Transform::NullHmac(integrity) => {
                 Ok(Self::NullHmac(Hmac::new(integrity, integrity_key)))
             }
-            Transform::Aead(aead) => Err(SaError::Unsupported(aead)),
+            Transform::Aead(aead) => Ok(Self::Aead(AeadKeys::new(aead, cipher_key).ok_or(wrong)?)),
         }
     }
 
@@ -118,6 +124,7 @@ impl OpenKeys {
                 good
             }
             Self::NullHmac(hmac) => hmac.verify(message, suffix, icv),
+            Self::Aead(keys) => keys.open(message, high, icv),
         }
     }
 }
