@@ -40,6 +40,9 @@ impl Display for Aead {
             Self::Aes128Gcm16 => "AES-GCM-128",
             Self::Aes192Gcm16 => "AES-GCM-192",
             Self::Aes256Gcm16 => "AES-GCM-256",
+            Self::Aes128Gmac => "AES-GMAC-128",
+            Self::Aes192Gmac => "AES-GMAC-192",
+            Self::Aes256Gmac => "AES-GMAC-256",
             Self::ChaCha20Poly1305 => "ChaCha20-Poly1305",
         })
     }
