@@ -152,7 +152,7 @@ fn written_again(payload: &Payload<'_>) -> Result<(), Malformed> {
         PayloadType::DELETE => {
             let delete = DeletePayload::parse(body, offset)?;
             assert_eq!(delete.spis().len(), usize::from(delete.count));
-            return Ok(());
+            delete.emit(&mut message)
         }
         PayloadType::ATTRIBUTES => {
             let config = ConfigPayload::parse(body, offset)?;

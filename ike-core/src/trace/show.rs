@@ -20,6 +20,8 @@ const MAX_TEXT: usize = 128;
 const MAX_ATTRIBUTES: usize = 32;
 /// SPIs shown of a list.
 const MAX_SPIS: usize = 16;
+/// Networks shown of a list.
+const MAX_NETWORKS: usize = 16;
 
 /// Bytes in hexadecimal, and how many there are if not all are shown.
 pub(super) struct Hex<'a>(pub(super) &'a [u8]);
@@ -229,6 +231,12 @@ fn config(attribute: &Attribute<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             Value::Long(&[a, b, c, d]),
         ) => write!(f, " {}", Ipv4Addr::new(a, b, c, d)),
         (
+            ConfigAttribute::UNITY_SPLIT_INCLUDE
+            | ConfigAttribute::UNITY_LOCAL_LAN
+            | ConfigAttribute::INTERNAL_IP4_SUBNET,
+            Value::Long(networks),
+        ) => show_networks(kind, networks, f),
+        (
             ConfigAttribute::INTERNAL_IP6_DNS
             | ConfigAttribute::INTERNAL_IP6_NBNS
             | ConfigAttribute::INTERNAL_IP6_DHCP
@@ -252,4 +260,23 @@ fn config(attribute: &Attribute<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         ) => write!(f, " {}", Text(text)),
         (_, Value::Long(bytes)) => write!(f, " {}", Hex(bytes)),
     }
+}
+
+/// IPv4 networks as address and mask. Cisco's have six bytes behind each: protocol, two ports, and one that is 0.
+fn show_networks(
+    kind: ConfigAttribute,
+    networks: &[u8],
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let size = if kind == ConfigAttribute::INTERNAL_IP4_SUBNET { 8 } else { 14 };
+    if !networks.len().is_multiple_of(size) {
+        return write!(f, " {}", Hex(networks));
+    }
+    for network in networks.chunks_exact(size).take(MAX_NETWORKS) {
+        if let [a, b, c, d, m, n, o, p, ..] = *network {
+            write!(f, " {}/{}", Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(m, n, o, p))?;
+        }
+    }
+    let count = networks.len().checked_div(size).unwrap_or_default();
+    if count > MAX_NETWORKS { write!(f, " … ({count} networks)") } else { Ok(()) }
 }

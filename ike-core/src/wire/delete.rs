@@ -68,22 +68,42 @@ impl<'a> DeletePayload<'a> {
         self.spis
     }
 
+    /// The payload that deletes one SA; `None` if `spi` is empty or longer than 255 bytes.
+    #[must_use]
+    pub fn one(protocol: ProtocolId, spi: &'a [u8]) -> Option<Self> {
+        let spi_size = u8::try_from(spi.len()).ok().filter(|size| *size != 0)?;
+        Some(Self { doi: Doi::IPSEC, protocol, spi_size, count: 1, spis: spi })
+    }
+
+    /// Appends the payload to `message`; returns where its body stands.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferTooSmall`].
+    pub fn emit(&self, message: &mut MessageWriter<'_>) -> Result<Range<usize>, BufferTooSmall> {
+        message.payload(
+            PayloadType::DELETE,
+            &[
+                &self.doi.0.to_be_bytes(),
+                &[self.protocol.0, self.spi_size],
+                &self.count.to_be_bytes(),
+                self.spis,
+            ],
+        )
+    }
+
     /// Appends to `message` a payload that deletes one SA; returns where its body stands.
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`]; no buffer would do for an SPI longer than 255 bytes.
+    /// [`BufferTooSmall`]; no buffer would do if `spi` is empty or longer than 255 bytes.
     pub fn emit_one(
         message: &mut MessageWriter<'_>,
         protocol: ProtocolId,
         spi: &[u8],
     ) -> Result<Range<usize>, BufferTooSmall> {
-        let spi_size =
-            u8::try_from(spi.len()).map_err(|_| BufferTooSmall { needed: usize::MAX })?;
-        message.payload(
-            PayloadType::DELETE,
-            &[&Doi::IPSEC.0.to_be_bytes(), &[protocol.0, spi_size], &1u16.to_be_bytes(), spi],
-        )
+        let one = DeletePayload::one(protocol, spi).ok_or(BufferTooSmall { needed: usize::MAX })?;
+        one.emit(message)
     }
 }
 
@@ -113,6 +133,14 @@ mod tests {
             let kind = if len < 8 { MalformedKind::Truncated } else { MalformedKind::SpiCount };
             assert_eq!(malformed.kind, kind);
         }
+    }
+
+    #[test]
+    fn one() {
+        let delete = DeletePayload::one(ProtocolId::ESP, &BODY[8..12]).unwrap();
+        assert_eq!((delete.spi_size, delete.count, delete.spi_bytes()), (4, 1, &BODY[8..12]));
+        assert_eq!(DeletePayload::one(ProtocolId::ESP, &[]), None);
+        assert_eq!(DeletePayload::one(ProtocolId::ESP, &[0; 256]), None);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(crate) struct Message {
     pub(crate) datagram: Vec<u8>,
     /// What follows the header once decrypted, padding included.
     pub(crate) plaintext: Option<Vec<u8>>,
+    /// The header's fields: cookies, version, exchange, flags, message ID, length; none for what was reassembled.
+    pub(crate) header_fields: Option<Value>,
+    /// How tcpdump prints the message, where its tests say so.
+    pub(crate) tcpdump: Option<String>,
     /// Kinds of every payload, proposal and transform in order.
     pub(crate) types: Vec<u8>,
     /// Their lengths.
@@ -63,6 +67,8 @@ fn message(value: &Value) -> Message {
         from: value["from"].as_str().expect("a side").to_owned(),
         datagram: hex(&value["datagram"]),
         plaintext: value.get("plaintext").map(hex),
+        header_fields: value.get("header").cloned(),
+        tcpdump: value.get("tcpdump").map(|text| text.as_str().expect("a text").to_owned()),
         types: array(&value["types"]).map(number).collect(),
         lengths: array(&value["lengths"]).map(number).collect(),
     }
