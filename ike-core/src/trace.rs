@@ -18,7 +18,8 @@ use core::fmt;
 
 use crate::error::Malformed;
 use crate::wire::numbers::{
-    Doi, EspTransformId, ExchangeType, IsakmpTransformId, NotifyType, PayloadType, ProtocolId,
+    AhTransformId, Doi, EspTransformId, ExchangeType, IpcompTransformId, IsakmpTransformId,
+    NotifyType, PayloadType, ProtocolId,
 };
 use crate::wire::{
     CertificatePayload, ConfigPayload, DeletePayload, Flags, FragmentPayload, HEADER_LEN, Header,
@@ -350,7 +351,204 @@ impl fmt::Display for TransformId {
         match self.0 {
             ProtocolId::ISAKMP => IsakmpTransformId(self.1).fmt(f),
             ProtocolId::ESP => EspTransformId(self.1).fmt(f),
+            ProtocolId::AH => AhTransformId(self.1).fmt(f),
+            ProtocolId::IPCOMP => IpcompTransformId(self.1).fmt(f),
             _ => write!(f, "transform {}", self.1),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::numbers::ConfigType;
+    use crate::wire::{Cookie, CookiePair, MessageWriter};
+
+    const HEADER: Header = Header {
+        cookies: CookiePair {
+            initiator: Cookie(hex!("018ef04f7cf72e4f")),
+            responder: Cookie(hex!("5f28fdf279308a94")),
+        },
+        next_payload: PayloadType::NONE,
+        version: VERSION,
+        exchange: ExchangeType::INFORMATIONAL,
+        flags: Flags::NONE,
+        message_id: 0x1234_abcd,
+        length: 0,
+    };
+
+    /// What is printed for a message with one payload, the header's line left out.
+    #[track_caller]
+    fn prints(kind: PayloadType, body: &[u8], expected: &str) {
+        let mut buffer = [0; 300];
+        let mut message = MessageWriter::new(&mut buffer, &HEADER).unwrap();
+        message.payload(kind, &[body]).unwrap();
+        let text = Trace::new(message.written()).to_string();
+        assert_eq!(text.split_once('\n').unwrap().1, expected);
+    }
+
+    #[track_caller]
+    fn header_prints(header: Header, expected: &str) {
+        let mut buffer = [0; 28];
+        Header { length: 28, ..header }.emit(&mut buffer).unwrap();
+        assert_eq!(Trace::new(&buffer).to_string(), expected);
+    }
+
+    #[test]
+    fn headers() {
+        header_prints(
+            Header { message_id: 0, exchange: ExchangeType::AGGRESSIVE, ..HEADER },
+            "aggressive mode 018ef04f7cf72e4f > 5f28fdf279308a94, 28 bytes",
+        );
+        header_prints(
+            Header { exchange: ExchangeType(240), flags: Flags(0xc6), version: 0x1f, ..HEADER },
+            "exchange 240 018ef04f7cf72e4f > 5f28fdf279308a94, message ID 1234abcd, version 1.15, \
+             commit, authentication only, flags 0xc0, 28 bytes",
+        );
+        header_prints(
+            Header { version: 0x20, ..HEADER },
+            "no ISAKMP message (28 bytes): major version is not 1 at byte 17",
+        );
+    }
+
+    #[test]
+    fn security_associations() {
+        prints(
+            PayloadType::SA,
+            &hex!(
+                "00000001 00000001"
+                "02000020 01020401 aabbccdd 00000014 01030000 80050002 8004f003 80630007"
+                "0000001c 01040201 1234 00000012 01020000 000200060000000186a0"
+            ),
+            "  SA: DOI IPsec, identity only\n    \
+             P 1: AH, SPI 0xaabbccdd, 1 transform\n      \
+             T 1: SHA, authentication HMAC-SHA-1, encapsulation mode UDP tunnel (draft), attribute 99 7\n    \
+             P 1: IPCOMP, SPI 0x1234, 1 transform\n      \
+             T 1: DEFLATE, life duration 100000",
+        );
+        prints(PayloadType::SA, &hex!("00000001 00000006"), "  SA: DOI IPsec, situation 0x6");
+        prints(
+            PayloadType::SA,
+            &hex!("00000009 00000001 00000010 01010001 00000008 01010000 ffff"),
+            "  SA: DOI 9, identity only\n    P: malformed: trailing bytes at byte 56",
+        );
+        prints(
+            PayloadType::SA,
+            &hex!("00000001 00000001 00000012 01010002 0000000a 01010000 ffff"),
+            "  SA: DOI IPsec, identity only\n    \
+             P 1: ISAKMP, 2 transforms\n      \
+             T 1: KEY_IKE, malformed: truncated at byte 58\n      \
+             T: malformed: wrong number of transforms at byte 58",
+        );
+    }
+
+    #[test]
+    fn identities() {
+        for (body, expected) in [
+            (
+                &hex!("07 06 0050 0a000001 0a0000ff")[..],
+                "IPv4 range 10.0.0.1 to 10.0.0.255, protocol 6, port 80",
+            ),
+            (&hex!("04 00 0000 0a010000 ffff0000"), "IPv4 subnet 10.1.0.0/16"),
+            (
+                &hex!("04 00 0000 0a010000 ff00ff00"),
+                "IPv4 subnet 0x0a010000ff00ff00 malformed: subnet mask is not contiguous at byte 40",
+            ),
+            (&hex!("05 00 0000 20010db8000000000000000000000001"), "IPv6 address 2001:db8::1"),
+            (b"\x03\0\0\0me@\"home\"\x07", r#"user@FQDN "me@\"home\"\x07""#),
+            (&hex!("0b 00 0000 0102"), "key ID 0x0102"),
+            (&hex!("ff 00 0000"), "type 255 0x"),
+            (&hex!("01 00 00"), "malformed: truncated at byte 34"),
+        ] {
+            prints(PayloadType::ID, body, &std::format!("  ID: {expected}"));
+        }
+    }
+
+    #[test]
+    fn notifies() {
+        for (body, expected) in [
+            (&hex!("00000001 01 00 8d28 00000007")[..], "R-U-THERE, ISAKMP, sequence 7"),
+            (&hex!("00000001 01 00 8d29 0007"), "R-U-THERE-ACK, ISAKMP, data 0x0007"),
+            (
+                &hex!("00000001 03 04 6000 c0ffee01 80010001 80020e10"),
+                "RESPONDER-LIFETIME, ESP, SPI 0xc0ffee01, life type seconds, life duration 3600",
+            ),
+            (&hex!("00000000 01 00 000e"), "NO-PROPOSAL-CHOSEN, DOI ISAKMP, ISAKMP"),
+            (&hex!("00000001 01 02 270f"), "malformed: SPI size out of bounds at byte 37"),
+        ] {
+            prints(PayloadType::NOTIFICATION, body, &std::format!("  N: {expected}"));
+        }
+    }
+
+    #[test]
+    fn the_other_payloads() {
+        prints(PayloadType::NAT_OA, &hex!("01000000 0a000001"), "  NAT-OA: 10.0.0.1");
+        prints(PayloadType::NAT_D, &[0; 20], "  NAT-D (20 bytes)");
+        prints(PayloadType::SIGNATURE, &[0; 64], "  SIG (64 bytes)");
+        prints(
+            PayloadType::VENDOR_ID,
+            &[0xab; 34],
+            &std::format!("  VID: 0x{}… (34 bytes)", "ab".repeat(32)),
+        );
+        prints(
+            PayloadType::DELETE,
+            &hex!("00000001 03 04 0002 00000100 00000200"),
+            "  D: ESP, SPI 0x00000100 0x00000200",
+        );
+        prints(PayloadType::DELETE, &hex!("00000001 03 00 0000"), "  D: ESP");
+        prints(
+            PayloadType::FRAGMENT,
+            &hex!("0001 02 01 ff"),
+            "  FRAGMENT: id 1, number 2, last (1 bytes)",
+        );
+        prints(
+            PayloadType::ATTRIBUTES,
+            &[
+                ConfigType::ACK.0,
+                0,
+                0,
+                9,
+                0x70,
+                4,
+                0,
+                14,
+                10,
+                1,
+                0,
+                0,
+                255,
+                255,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+            ],
+            "  ATTR: ACK, id 9, UNITY_SPLIT_INCLUDE 10.1.0.0/255.255.0.0",
+        );
+        prints(
+            PayloadType::ATTRIBUTES,
+            &hex!("02 00 0009 0001 0004 0a0101"),
+            "  ATTR: REPLY, id 9, malformed: attribute length out of bounds at byte 38",
+        );
+        prints(PayloadType(99), &[1], "  payload 99 (1 bytes)");
+    }
+
+    #[test]
+    fn a_broken_chain_is_printed_as_far_as_it_goes() {
+        let trace = Trace::decrypted(
+            Header { next_payload: PayloadType::HASH, ..HEADER },
+            &hex!("0a000006 aabb 00000003"),
+        );
+        let text = trace.to_string();
+        let expected = "  HASH (2 bytes)\n  malformed: payload length out of bounds at byte 36";
+        assert_eq!(text.split_once('\n').unwrap().1, expected);
     }
 }

@@ -112,17 +112,48 @@ code_points! {
 code_points! {
     /// Transforms of the protocol ESP (RFC 2407 §4.4.4 and the registry).
     EspTransformId(u8) {
+        DES_IV64 = 1, "DES-IV64";
         DES = 2, "DES";
         TRIPLE_DES = 3, "3DES";
+        RC5 = 4, "RC5";
+        IDEA = 5, "IDEA";
+        CAST = 6, "CAST";
+        BLOWFISH = 7, "Blowfish";
+        DES_IV32 = 9, "DES-IV32";
         NULL = 11, "NULL";
         AES_CBC = 12, "AES-CBC";
         AES_CTR = 13, "AES-CTR";
+        AES_CCM_8 = 14, "AES-CCM-8";
+        AES_CCM_12 = 15, "AES-CCM-12";
         AES_CCM_16 = 16, "AES-CCM-16";
         AES_GCM_8 = 18, "AES-GCM-8";
         AES_GCM_12 = 19, "AES-GCM-12";
         AES_GCM_16 = 20, "AES-GCM-16";
+        CAMELLIA_CBC = 22, "Camellia-CBC";
         NULL_AUTH_AES_GMAC = 23, "NULL-AUTH-AES-GMAC";
         CHACHA20_POLY1305 = 28, "ChaCha20-Poly1305";
+    }
+}
+
+code_points! {
+    /// Transforms of the protocol AH (RFC 2407 §4.4.3 and the registry), to be named: this crate has no AH.
+    AhTransformId(u8) {
+        MD5 = 2, "MD5";
+        SHA = 3, "SHA";
+        DES = 4, "DES";
+        SHA2_256 = 5, "SHA-256";
+        SHA2_384 = 6, "SHA-384";
+        SHA2_512 = 7, "SHA-512";
+        AES_XCBC_MAC = 9, "AES-XCBC-MAC";
+    }
+}
+
+code_points! {
+    /// Transforms of the protocol IPCOMP (RFC 2407 §4.4.5), to be named: this crate has no IPCOMP.
+    IpcompTransformId(u8) {
+        OUI = 1, "OUI";
+        DEFLATE = 2, "DEFLATE";
+        LZS = 3, "LZS";
     }
 }
 
@@ -212,10 +243,12 @@ code_points! {
 }
 
 code_points! {
-    /// Diffie-Hellman groups (RFC 2409 §6, RFC 3526, RFC 5903, RFC 8031).
+    /// Diffie-Hellman groups (RFC 2409 §6, RFC 3526, RFC 5114, RFC 5903, RFC 8031).
     GroupDescription(u16) {
         MODP_768 = 1, "MODP-768";
         MODP_1024 = 2, "MODP-1024";
+        EC2N_155 = 3, "EC2N-155";
+        EC2N_185 = 4, "EC2N-185";
         MODP_1536 = 5, "MODP-1536";
         MODP_2048 = 14, "MODP-2048";
         MODP_3072 = 15, "MODP-3072";
@@ -225,6 +258,9 @@ code_points! {
         ECP_256 = 19, "ECP-256";
         ECP_384 = 20, "ECP-384";
         ECP_521 = 21, "ECP-521";
+        MODP_1024_160 = 22, "MODP-1024-160";
+        MODP_2048_224 = 23, "MODP-2048-224";
+        MODP_2048_256 = 24, "MODP-2048-256";
         CURVE25519 = 31, "curve25519";
     }
 }
