@@ -2,26 +2,29 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::arithmetic_side_effects,
-        clippy::cast_possible_truncation,
-        reason = "a test fails by panicking"
-    )
-)]
-
-#[cfg(test)]
-extern crate std;
 
 pub mod crypto;
+mod child_sa;
+mod digest;
+mod endpoint;
 pub mod error;
-#[cfg(any(test, feature = "_fuzz"))]
-#[doc(hidden)]
-pub mod fuzz;
+mod exchange;
+mod ike_sa;
 pub mod keys;
+mod lifetime;
+pub mod natt;
+mod phase1;
+mod phase2;
+mod protect;
+mod resources;
 mod time;
-pub mod trace;
+mod timer;
 pub mod wire;
+mod work;
 
+pub use endpoint::config;
+pub use endpoint::event;
+pub use endpoint::{ChildSaInfo, Context, Endpoint, IkeSaInfo, Path, Stats, Transmit};
+pub use resources::{Footprint, Resources, Storage};
 pub use time::Instant;
+pub use work::{Job, JobResult, Work};

@@ -105,6 +105,8 @@ pub struct PeerConfig<'"'"'c> {
     /// Whether to answer aggressive mode with a pre-shared key. It hands anyone who asks a hash to guess the key
     /// by (CVE-2002-1623), and one Diffie-Hellman operation; off by default.
     pub danger_answer_aggressive_psk: bool,
+    /// Whose order counts when we choose from several proposals.
+    pub preference: Preference,
     /// Phase 1 proposals, best first. All go into one message, so there is little use for more than four.
     pub proposals: &'"'"'c [Phase1Proposal],
     /// Lifetime of the IKE SA.
@@ -142,6 +144,7 @@ impl<'"'"'c> PeerConfig<'"'"'c> {
             authentication: Authentication::PreSharedKey(psk),
             exchange: Phase1Mode::Main,
             danger_answer_aggressive_psk: false,
+            preference: Preference::Initiator,
             proposals,
             lifetime: Lifetime::PHASE1,
             lifetime_policy: LifetimePolicy::Obey,
@@ -303,6 +306,15 @@ pub enum Phase1Mode {
     Aggressive,
 }
 
+/// Whose order of proposals a responder follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preference {
+    /// The initiator's, which is why it sends them in an order (RFC 2408 §4.2).
+    Initiator,
+    /// Our own.
+    Responder,
+}
+
 /// A phase 1 cipher with its key length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -459,7 +471,7 @@ impl Quirks {
 pub struct Timing {
     /// First retransmission after this long; each further one waits `backoff_percent` of the wait before.
     pub retransmit_first: Duration,
-    /// Growth of the wait, in percent: 180 is 1.8 times.
+    /// Growth of the wait, in percent: 160 is 1.6 times.
     pub backoff_percent: u16,
     /// Retransmissions before an exchange fails.
     pub retransmit_tries: u8,
@@ -473,6 +485,8 @@ pub struct Timing {
     pub rekey_jitter_percent: u8,
     /// A replaced pair of child SAs still receives this long.
     pub overlap: Duration,
+    /// A pair whose peer sent a Delete still receives this long: packets may be in flight.
+    pub linger: Duration,
     /// How often a NAT mapping is refreshed when nothing else is sent (RFC 3948 §4).
     pub keepalive: Duration,
     /// An initiator moves to a rekeyed outbound SA this long after its third message, unless the peer used it
@@ -481,16 +495,17 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// 1 s, then 1.8 times as long, six times: 52 s in all. Rekey at 85 % (initiator) and 92 % (responder).
+    /// 1 s, then 1.6 times as long, five times: 26 s in all. Rekey at 85 % (initiator) and 92 % (responder).
     pub const DEFAULT: Self = Self {
         retransmit_first: Duration::from_secs(1),
-        backoff_percent: 180,
+        backoff_percent: 160,
         retransmit_tries: 5,
         exchange_timeout: Duration::from_secs(30),
         rekey_percent: 85,
         rekey_percent_responder: 92,
         rekey_jitter_percent: 5,
         overlap: Duration::from_secs(30),
+        linger: Duration::from_secs(2),
         keepalive: Duration::from_secs(20),
         outbound_switch: Duration::from_secs(1),
     };

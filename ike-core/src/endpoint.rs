@@ -1,0 +1,613 @@
+//! The endpoint: datagrams, timeouts and requests in; datagrams, events and SAs out.
+//!
+//! After each call that changes something, drain [`Endpoint::poll_transmit`] and [`Endpoint::poll_event`], let
+//! [`Endpoint::handle_work`] run until it is idle, and ask [`Endpoint::poll_timeout`] when to come back.
+
+use core::net::SocketAddr;
+
+use esp_core::{KeyMaterial, SaParams, Spi};
+use rand_core::CryptoRng;
+
+use crate::child_sa::{self, ChildSa, Outbound};
+use crate::digest::{Digests, Kind};
+use crate::error::{ApiError, Discard, PeerMisbehaved, Refusal};
+use crate::exchange::OnDuplicate;
+use crate::exchange::state::{Exchange, State};
+use crate::ike_sa::{self, IkeSa};
+use crate::natt::NON_ESP_MARKER;
+use crate::resources::{Queue, Storage};
+use crate::time::Instant;
+use crate::wire::numbers::{ExchangeType, PayloadType};
+use crate::wire::{Cookie, CookiePair, Flags, Header};
+use crate::work::WorkState;
+use config::{ChildId, Config, PeerId};
+use event::{ChildSaHandle, DownReason, Event, IkeSaHandle, Role, Traffic};
+
+pub mod config;
+pub(crate) mod diagnostics;
+pub mod event;
+mod limits;
+mod requests;
+mod stats;
+mod teardown;
+mod timeouts;
+
+pub(crate) use limits::DhRate;
+pub use stats::{ChildSaInfo, IkeSaInfo, Stats};
+
+/// What the host lends to a call.
+pub struct Context<'c> {
+    /// The time.
+    pub now: Instant,
+    /// Cryptographically secure randomness.
+    pub rng: &'c mut dyn CryptoRng,
+    /// The configuration as it is now.
+    pub config: &'c Config<'c>,
+}
+
+impl core::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Context").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// Where datagrams come from and go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// Our address and port.
+    pub local: SocketAddr,
+    /// The peer's address and port, as we see it.
+    pub remote: SocketAddr,
+    /// Whether it is the socket that carries the non-ESP marker: UDP 4500 (RFC 3948 §2.2).
+    pub encap: bool,
+}
+
+/// A datagram to send. The bytes are lent: they stand in the buffer that is kept for retransmission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit<'a> {
+    /// From where to where.
+    pub path: Path,
+    /// The UDP payload, non-ESP marker included where the path wants it.
+    pub datagram: &'a [u8],
+}
+
+/// An IKEv1 endpoint: all IKE SAs, exchanges and child SAs of a host.
+pub struct Endpoint<'s> {
+    pub(crate) store: Storage<'s>,
+    pub(crate) digests: Digests,
+    /// The serial of the newest occupation of a slot.
+    serial: u32,
+    pub(crate) stats: Stats,
+    pub(crate) dh_rate: DhRate,
+    pub(crate) work: WorkState,
+}
+
+impl core::fmt::Debug for Endpoint<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Endpoint").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Endpoint<'_> {
+    /// Keys and messages are wiped.
+    fn drop(&mut self) {
+        for index in 0..u16::try_from(self.store.exchanges.capacity()).unwrap_or(u16::MAX) {
+            self.store.exchanges.release(index);
+            self.store.buffers.clear(index);
+        }
+        for index in 0..u16::try_from(self.store.ikes.capacity()).unwrap_or(u16::MAX) {
+            self.store.ikes.release(index);
+        }
+        for index in 0..u16::try_from(self.store.children.capacity()).unwrap_or(u16::MAX) {
+            self.store.children.release(index);
+        }
+        self.store.scratch.fill(0);
+        zeroize::Zeroize::zeroize(self.store.work);
+    }
+}
+
+impl<'s> Endpoint<'s> {
+    /// An endpoint without SAs in `storage`. Of `rng` it takes the key of its hash tables.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Storage`] if a kind of slot is missing altogether or messages are below 576 bytes.
+    pub fn new(storage: Storage<'s>, rng: &mut dyn CryptoRng) -> Result<Self, ApiError> {
+        let enough = storage.ikes.capacity() > 0
+            && storage.exchanges.capacity() > 0
+            && storage.children.capacity() > 0
+            && storage.scratch.len() >= 576;
+        if !enough {
+            return Err(ApiError::Storage);
+        }
+        Ok(Self {
+            store: storage,
+            digests: Digests::new(rng),
+            serial: 0,
+            stats: Stats::default(),
+            dh_rate: DhRate::default(),
+            work: WorkState::default(),
+        })
+    }
+
+    // ---- in ------------------------------------------------------------------------------------
+
+    /// Takes an IKE message from the network. On a socket that ESP shares, pass what
+    /// [`natt::classify`](crate::natt::classify) returns. The message is decrypted in place.
+    ///
+    /// # Errors
+    ///
+    /// Why the datagram changed nothing. Counted in [`Self::stats`]; nothing needs to be done about it.
+    pub fn handle_datagram(
+        &mut self,
+        cx: &mut Context<'_>,
+        path: Path,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        let result = self.dispatch(cx, path, datagram);
+        self.stats.note(&result);
+        result
+    }
+
+    fn dispatch(
+        &mut self,
+        cx: &mut Context<'_>,
+        path: Path,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        let header = Header::parse(datagram)?;
+        if header.cookies.initiator.is_zero() {
+            return Err(Discard::UnknownSa);
+        }
+        match header.exchange {
+            ExchangeType::IDENTITY_PROTECTION | ExchangeType::AGGRESSIVE => {
+                self.phase1_datagram(cx, path, &header, datagram)
+            }
+            ExchangeType::QUICK_MODE => self.quick_mode_datagram(cx, path, &header, datagram),
+            ExchangeType::INFORMATIONAL => self.informational_datagram(cx, path, &header, datagram),
+            other => Err(Discard::Refused(Refusal::Exchange(other))),
+        }
+    }
+
+    /// Tells what the data plane saw of a pair of child SAs since the last time. Call it now and then while packets
+    /// pass, and with `received` at the first packet of a new inbound SA.
+    pub fn note_traffic(&mut self, cx: &mut Context<'_>, child: ChildSaHandle, seen: Traffic) {
+        let Some(sa) = self.child(child) else { return };
+        let (ike, use_outbound, peer) = (sa.ike, sa.use_outbound, sa.peer);
+        if seen.received && matches!(use_outbound, Outbound::From(_)) {
+            self.outbound_usable(cx, child.index);
+        }
+        let idle = cx.config.peers.peer(peer).and_then(|peer| peer.dpd).map(|dpd| dpd.idle);
+        let (index, serial) = ike;
+        if !self.store.ikes.is(index, serial) {
+            return;
+        }
+        let Some(ike) = self.store.ikes.get_mut(index) else { return };
+        if seen.received {
+            ike.heard(cx.now);
+        } else if seen.sent && ike.announced.dead_peer_detection {
+            if let Some(idle) = idle {
+                ike.worried(cx.now, idle);
+            }
+        }
+        if seen.sent && ike.keepalive.is_some() {
+            ike.keepalive = Some(cx.now.after(cx.config.timing.keepalive));
+        }
+        self.refresh_ike(index);
+    }
+
+    /// Tells that a packet of this child came over `path` and advanced the replay window: the peer's NAT has moved
+    /// it, if that is another path than before. Only then; anything else can be forged.
+    pub fn path_seen(&mut self, cx: &mut Context<'_>, child: ChildSaHandle, path: Path) {
+        let Some(sa) = self.child(child) else { return };
+        let (index, serial) = sa.ike;
+        if sa.encap && path.encap && self.store.ikes.is(index, serial) {
+            self.move_peer(cx, index, path);
+        }
+    }
+
+    // ---- out -----------------------------------------------------------------------------------
+
+    /// The next datagram to send, lent until the next call.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        if !self.store.ring.is_empty() {
+            self.stats.sent = self.stats.sent.saturating_add(1);
+            return self.store.ring.pop().map(|(path, datagram)| Transmit { path, datagram });
+        }
+        while let Some(index) = self.store.exchanges.pending.pop() {
+            let Some(exchange) = self.store.exchanges.get_mut(index) else { continue };
+            if !exchange.outbox.due || exchange.outbox.withheld {
+                continue;
+            }
+            exchange.outbox.due = false;
+            let (path, len) = (exchange.path, usize::from(exchange.outbox.len));
+            if let (State::Lingering, Some((child, serial))) = (exchange.state, exchange.child) {
+                // The third message of quick mode lets the peer send, and us.
+                if exchange.role == Role::Initiator && self.store.children.is(child, serial) {
+                    self.third_message_sent(child);
+                }
+            }
+            self.stats.sent = self.stats.sent.saturating_add(1);
+            let start = if path.encap { 0 } else { NON_ESP_MARKER.len() };
+            let datagram = self.store.buffers.sent(index).get(start..len).unwrap_or_default();
+            return Some(Transmit { path, datagram });
+        }
+        None
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        while let Some(index) = self.store.ikes.pending.front() {
+            if let Some(event) = self.ike_event(index) {
+                return Some(event);
+            }
+            let _ = self.store.ikes.pending.pop();
+        }
+        while let Some(index) = self.store.children.pending.front() {
+            if let Some(event) = self.child_event(index) {
+                return Some(event);
+            }
+            let _ = self.store.children.pending.pop();
+        }
+        self.store.diagnostics.pop()
+    }
+
+    fn ike_event(&mut self, index: u16) -> Option<Event> {
+        let handle = self.ike_handle(index)?;
+        let ike = self.store.ikes.get_mut(index)?;
+        let peer = ike.peer;
+        if core::mem::take(&mut ike.pending.up) {
+            return Some(Event::IkeSaUp { ike: handle, peer, role: ike.role, path: ike.path });
+        }
+        if core::mem::take(&mut ike.pending.path) {
+            return Some(Event::PathChanged { ike: handle, peer, path: ike.path });
+        }
+        if let Some(new) = ike.pending.replaced.take() {
+            return Some(Event::IkeSaReplaced { old: handle, new });
+        }
+        if let (true, ike_sa::Phase::Down(reason)) = (ike.pending.down, ike.phase) {
+            self.store.ikes.release(index);
+            return Some(Event::IkeSaDown { ike: handle, peer, reason });
+        }
+        None
+    }
+
+    fn child_event(&mut self, index: u16) -> Option<Event> {
+        let child = self.child_handle(index)?;
+        let sa = self.store.children.get_mut(index)?;
+        let (peer, inbound) = (sa.peer, sa.inbound);
+        let outbound = sa.outbound?;
+        if core::mem::take(&mut sa.pending.ready) {
+            return Some(Event::ChildSaReady {
+                child,
+                peer,
+                config: sa.config,
+                policy: sa.policy,
+                role: sa.role,
+                inbound,
+                outbound,
+                replaces: sa.replaces,
+            });
+        }
+        if core::mem::take(&mut sa.pending.outbound) {
+            return Some(Event::ChildSaOutbound { child });
+        }
+        if core::mem::take(&mut sa.pending.gone) {
+            return Some(Event::ChildSaOutboundGone { child, outbound });
+        }
+        if let (true, child_sa::Phase::Down(reason)) = (sa.pending.down, sa.phase) {
+            self.store.children.release(index);
+            return Some(Event::ChildSaDown { child, peer, inbound, outbound, reason });
+        }
+        None
+    }
+
+    /// When [`Self::handle_timeout`] is to be called next, if at all.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [
+            self.store.ikes.timers.next(),
+            self.store.exchanges.timers.next(),
+            self.store.children.timers.next(),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|(at, _)| at)
+        .min()
+    }
+
+    /// The inbound SA of a new pair, once. Install it, then poll for what to send: the message that lets the peer use
+    /// it waits for this call.
+    pub fn take_inbound(&mut self, child: ChildSaHandle) -> Option<SaParams> {
+        let sa = self.child_mut(child)?;
+        if sa.phase != child_sa::Phase::Ready {
+            return None;
+        }
+        let keys = core::mem::replace(&mut sa.keys_in, KeyMaterial::zeroed(0)?);
+        sa.phase = child_sa::Phase::Up;
+        let params = sa.params(sa.inbound, keys, child.to_owner());
+        self.release_message(child.index);
+        self.refresh_child(child.index);
+        params
+    }
+
+    /// The outbound SA of a pair, once, after [`Event::ChildSaOutbound`].
+    pub fn take_outbound(&mut self, child: ChildSaHandle) -> Option<SaParams> {
+        let sa = self.child_mut(child)?;
+        if sa.use_outbound != Outbound::Usable {
+            return None;
+        }
+        let keys = core::mem::replace(&mut sa.keys_out, KeyMaterial::zeroed(0)?);
+        sa.use_outbound = Outbound::Taken;
+        sa.params(sa.outbound?, keys, child.to_owner())
+    }
+
+    // ---- shared by the exchanges ---------------------------------------------------------------
+
+    pub(crate) fn next_serial(&mut self) -> u32 {
+        self.serial = self.serial.wrapping_add(1).max(1);
+        self.serial
+    }
+
+    pub(crate) fn ike_handle(&self, index: u16) -> Option<IkeSaHandle> {
+        Some(IkeSaHandle { index, generation: self.store.ikes.serial(index)? })
+    }
+
+    pub(crate) fn child_handle(&self, index: u16) -> Option<ChildSaHandle> {
+        Some(ChildSaHandle { index, generation: self.store.children.serial(index)? })
+    }
+
+    pub(crate) fn child(&self, child: ChildSaHandle) -> Option<&ChildSa> {
+        self.store
+            .children
+            .is(child.index, child.generation)
+            .then(|| self.store.children.get(child.index))
+            .flatten()
+    }
+
+    pub(crate) fn child_mut(&mut self, child: ChildSaHandle) -> Option<&mut ChildSa> {
+        if !self.store.children.is(child.index, child.generation) {
+            return None;
+        }
+        self.store.children.get_mut(child.index)
+    }
+
+    pub(crate) fn ike(&self, ike: IkeSaHandle) -> Option<&IkeSa> {
+        self.store
+            .ikes
+            .is(ike.index, ike.generation)
+            .then(|| self.store.ikes.get(ike.index))
+            .flatten()
+    }
+
+    /// The IKE SA with these cookies: by ours, whichever of the two it is.
+    pub(crate) fn find_ike(&self, cookies: &CookiePair) -> Option<u16> {
+        [cookies.responder, cookies.initiator].into_iter().find_map(|cookie| {
+            let digest = self.digests.of(Kind::Cookie, &[&cookie.0]);
+            self.store.ikes_by_cookie.candidates(digest).find(|index| {
+                self.store.ikes.get(*index).is_some_and(|ike| {
+                    ike.own_cookie() == cookie
+                        && ike.cookies.initiator == cookies.initiator
+                        // An initiator learns the responder's cookie from the first answer.
+                        && (ike.cookies.responder == cookies.responder
+                            || (ike.cookies.responder.is_zero() && ike.role == Role::Initiator))
+                })
+            })
+        })
+    }
+
+    /// Whether one of our own IKE SAs that we began has this cookie.
+    pub(crate) fn is_own_cookie(&self, cookie: Cookie) -> bool {
+        let digest = self.digests.of(Kind::Cookie, &[&cookie.0]);
+        self.store
+            .ikes_by_cookie
+            .candidates(digest)
+            .any(|index| self.store.ikes.get(index).is_some_and(|ike| ike.own_cookie() == cookie))
+    }
+
+    /// A cookie that is not in use.
+    pub(crate) fn fresh_cookie(&self, rng: &mut dyn CryptoRng) -> Cookie {
+        let mut cookie = Cookie::ZERO;
+        while cookie.is_zero() || self.is_own_cookie(cookie) {
+            rng.fill_bytes(&mut cookie.0);
+        }
+        cookie
+    }
+
+    /// An SPI that is not in use.
+    pub(crate) fn fresh_spi(&self, rng: &mut dyn CryptoRng) -> Spi {
+        loop {
+            let Some(spi) = Spi::new(rng.next_u32()) else { continue };
+            let digest = self.digests.of(Kind::Spi, &[&spi.to_be_bytes()]);
+            let taken = self.store.children_by_spi.candidates(digest).any(|index| {
+                self.store.children.get(index).is_some_and(|child| child.inbound == spi)
+            });
+            if !taken {
+                return spi;
+            }
+        }
+    }
+
+    /// Takes up the message of `len` bytes in the scratch as what `exchange` sends: now, and again as `number`'s row
+    /// in the table of messages says.
+    pub(crate) fn send(&mut self, cx: &Context<'_>, index: u16, len: usize, number: u8) {
+        let Some(exchange) = self.store.exchanges.get_mut(index) else { return };
+        let marker = NON_ESP_MARKER.len();
+        let buffer = self.store.buffers.sent_mut(index);
+        let end = marker.saturating_add(len);
+        let (Some(place), Some(message)) =
+            (buffer.get_mut(marker..end), self.store.scratch.get(..len))
+        else {
+            return;
+        };
+        place.copy_from_slice(message);
+        if let Some(place) = buffer.get_mut(..marker) {
+            place.copy_from_slice(&NON_ESP_MARKER);
+        }
+        let on_silence = crate::exchange::spec(exchange.kind, number)
+            .map_or(crate::exchange::OnSilence::Done, |spec| spec.on_silence);
+        exchange.on_silence = on_silence;
+        let outbox = &mut exchange.outbox;
+        outbox.number = number;
+        outbox.len = u16::try_from(end).unwrap_or(u16::MAX);
+        outbox.due = true;
+        outbox.answered = 0;
+        let timing = &cx.config.timing;
+        match on_silence {
+            crate::exchange::OnSilence::Retransmit => {
+                outbox.tries = timing.retransmit_tries;
+                outbox.wait = timing.retransmit_first;
+                outbox.at = Some(cx.now.after(outbox.wait));
+                exchange.deadline = None;
+            }
+            crate::exchange::OnSilence::Wait | crate::exchange::OnSilence::Done => {
+                outbox.at = None;
+                exchange.deadline = Some(cx.now.after(timing.exchange_timeout));
+            }
+        }
+        self.store.exchanges.pending.push(index);
+        self.refresh_exchange(index);
+    }
+
+    /// Queues a message of `len` bytes in the scratch that belongs to no exchange.
+    pub(crate) fn send_once(&mut self, path: Path, len: usize) {
+        let marker: &[u8] = if path.encap { &NON_ESP_MARKER } else { &[] };
+        let message = self.store.scratch.get(..len).unwrap_or_default();
+        self.store.ring.push(path, marker, message);
+    }
+
+    /// Answers a duplicate of the last accepted message with the last answer, a few times.
+    pub(crate) fn answer_duplicate(&mut self, index: u16) {
+        /// Answers to one message; the peer's retransmissions are fewer.
+        const ANSWERS: u8 = 12;
+        self.stats.duplicates = self.stats.duplicates.saturating_add(1);
+        let Some(exchange) = self.store.exchanges.get_mut(index) else { return };
+        let received = exchange.received_number();
+        let answers = crate::exchange::spec(exchange.kind, received)
+            .is_some_and(|spec| spec.on_duplicate == OnDuplicate::Answer);
+        let ready = exchange.work.is_none() && !exchange.outbox.withheld;
+        if answers && ready && exchange.outbox.len > 0 && exchange.outbox.answered < ANSWERS {
+            exchange.outbox.answered = exchange.outbox.answered.saturating_add(1);
+            exchange.outbox.due = true;
+            self.store.exchanges.pending.push(index);
+        }
+    }
+
+    /// The message of the quick mode behind `child` may go out now.
+    fn release_message(&mut self, child: u16) {
+        let Some(index) = self.store.children.get(child).and_then(|sa| sa.exchange) else { return };
+        if let Some(exchange) = self.store.exchanges.get_mut(index) {
+            exchange.outbox.withheld = false;
+            exchange.outbox.due = true;
+            self.store.exchanges.pending.push(index);
+        }
+        self.refresh_exchange(index);
+    }
+
+    /// The third message of quick mode has left: the first outbound SA of a child may be used.
+    fn third_message_sent(&mut self, child: u16) {
+        let Some(sa) = self.store.children.get_mut(child) else { return };
+        if sa.use_outbound == Outbound::Early {
+            sa.use_outbound = Outbound::Usable;
+            sa.pending.outbound = true;
+            self.store.children.pending.push(child);
+        }
+    }
+
+    /// The outbound SA of `index` carries the traffic from now on; the pair it replaces only receives.
+    pub(crate) fn outbound_usable(&mut self, cx: &Context<'_>, index: u16) {
+        let handle = self.child_handle(index);
+        let Some(sa) = self.store.children.get_mut(index) else { return };
+        if !matches!(sa.use_outbound, Outbound::Early | Outbound::From(_)) {
+            return;
+        }
+        sa.use_outbound = Outbound::Usable;
+        sa.pending.outbound = true;
+        let (replaces, role) = (sa.replaces, sa.role);
+        self.store.children.pending.push(index);
+        self.refresh_child(index);
+        let Some(old) = replaces else { return };
+        if let Some(sa) = self.child_mut(old) {
+            if sa.is_live() {
+                // The initiator of the rekey cleans up; the other end only if it does not (draft-spencer).
+                let wait = cx.config.timing.overlap;
+                let wait = if role == Role::Initiator { wait } else { wait.saturating_mul(2) };
+                sa.phase = child_sa::Phase::Replaced;
+                sa.successor = handle;
+                sa.delete_at_end = true;
+                sa.schedule.soft = None;
+                let end = cx.now.after(wait);
+                sa.schedule.hard = Some(sa.schedule.hard.map_or(end, |hard| hard.min(end)));
+                self.refresh_child(old.index);
+            }
+        }
+    }
+
+    /// The peer is at `path` now, as an authenticated packet has shown that cannot be a replay.
+    pub(crate) fn move_peer(&mut self, cx: &Context<'_>, index: u16, path: Path) {
+        let _ = cx;
+        let Some(ike) = self.store.ikes.get(index) else { return };
+        if ike.path == path || !ike.is_established() {
+            return;
+        }
+        let (old_digest, owner) = (ike.peer_digest(&self.digests), ike.owner);
+        self.store.ikes_by_peer.remove(old_digest, index);
+        let Some(ike) = self.store.ikes.get_mut(index) else { return };
+        ike.path = path;
+        ike.pending.path = true;
+        let digest = ike.peer_digest(&self.digests);
+        self.store.ikes_by_peer.insert(digest, index);
+        self.store.ikes.pending.push(index);
+        let mut next = self.store.children_by_owner.candidates(owner).next();
+        while let Some(child) = next {
+            if let Some(sa) = self.store.children.get_mut(child) {
+                if sa.owner == owner {
+                    sa.path = path;
+                }
+            }
+            next = self.store.children_by_owner.behind(child);
+        }
+    }
+
+    pub(crate) fn refresh_ike(&mut self, index: u16) {
+        let deadline = self.store.ikes.get(index).and_then(IkeSa::deadline);
+        self.store.ikes.timers.set(index, deadline);
+    }
+
+    pub(crate) fn refresh_exchange(&mut self, index: u16) {
+        let deadline = self.store.exchanges.get(index).and_then(Exchange::deadline);
+        self.store.exchanges.timers.set(index, deadline);
+    }
+
+    pub(crate) fn refresh_child(&mut self, index: u16) {
+        let deadline = self.store.children.get(index).and_then(ChildSa::deadline);
+        self.store.children.timers.set(index, deadline);
+    }
+}
+
+/// The header of a message of ours.
+pub(crate) const fn header(
+    cookies: CookiePair,
+    exchange: ExchangeType,
+    message_id: u32,
+    encrypted: bool,
+) -> Header {
+    Header {
+        cookies,
+        next_payload: PayloadType::NONE,
+        version: crate::wire::VERSION,
+        exchange,
+        flags: if encrypted { Flags::ENCRYPTION } else { Flags::NONE },
+        message_id,
+        length: 0,
+    }
+}
+
+/// Whether the encryption flag is as the message wants it.
+pub(crate) fn check_flags(header: &Header, encrypted: bool) -> Result<(), PeerMisbehaved> {
+    match (header.flags.contains(Flags::ENCRYPTION), encrypted) {
+        (false, true) => Err(PeerMisbehaved::NotEncrypted),
+        (true, false) => Err(PeerMisbehaved::Encrypted),
+        _ => Ok(()),
+    }
+}

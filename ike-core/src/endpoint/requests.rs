@@ -1,0 +1,274 @@
+//! What the host can ask for.
+
+use crate::child_sa;
+use crate::config::{ChildId, PeerConfig, PeerId, Phase1Mode};
+use crate::endpoint::{Context, Endpoint, Path};
+use crate::error::{ApiError, Capacity, Error};
+use crate::event::{ChildSaHandle, DownReason, IkeSaHandle, Role};
+use crate::ike_sa::Phase;
+use crate::phase1::negotiate::{Suite, is_known};
+use crate::phase2::negotiate;
+
+impl Endpoint<'_> {
+    /// Begins phase 1 with a peer. `path` says from which socket to which address.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration cannot work or there is no room.
+    pub fn initiate(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: PeerId,
+        path: Path,
+    ) -> Result<IkeSaHandle, ApiError> {
+        let peer = cx.config.peers.peer(peer).ok_or(ApiError::NoSuchPeer)?;
+        self.initiate_peer(cx, &peer, path)
+    }
+
+    fn initiate_peer(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: &PeerConfig<'_>,
+        path: Path,
+    ) -> Result<IkeSaHandle, ApiError> {
+        if path.local.is_ipv4() != path.remote.is_ipv4() {
+            return Err(ApiError::Path);
+        }
+        if peer.remote.specificity(path.remote.ip()).is_none() {
+            return Err(ApiError::Path);
+        }
+        if peer.proposals.is_empty() {
+            return Err(ApiError::NoProposals);
+        }
+        if !peer.proposals.iter().all(|suite| is_known(cx.config.crypto, Suite::from(*suite))) {
+            return Err(ApiError::UnknownAlgorithm);
+        }
+        match peer.exchange {
+            Phase1Mode::Main => self.main_mode_initiate(cx, peer, path),
+            Phase1Mode::Aggressive => Err(ApiError::Unsupported),
+        }
+    }
+
+    /// Sets up a child: quick mode under the newest IKE SA with the peer, and phase 1 before it if there is none. It does
+    /// no harm to ask again: a child that is up, or on its way, stays alone.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration cannot work or there is no room.
+    pub fn create_child(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: PeerId,
+        child: ChildId,
+        path: Path,
+    ) -> Result<(), ApiError> {
+        let config = cx.config.peers.peer(peer).ok_or(ApiError::NoSuchPeer)?;
+        let child_config = config.child(child).ok_or(ApiError::NoSuchChild)?;
+        if child_config.proposals.is_empty() {
+            return Err(ApiError::NoProposals);
+        }
+        if !child_config.proposals.iter().all(negotiate::is_known) {
+            return Err(ApiError::UnknownAlgorithm);
+        }
+        let digest =
+            self.digests.of_address(crate::digest::Kind::Peer, peer.0, path.remote.ip());
+        let newest = |phase_is: fn(Phase) -> bool| {
+            self.store
+                .ikes_by_peer
+                .candidates(digest)
+                .filter(|index| {
+                    self.store.ikes.get(*index).is_some_and(|ike| {
+                        ike.peer == peer
+                            && ike.path.remote.ip() == path.remote.ip()
+                            && phase_is(ike.phase)
+                    })
+                })
+                .max_by_key(|index| self.store.ikes.serial(*index))
+        };
+        if let Some(index) = newest(|phase| phase == Phase::Established) {
+            let owner = self.store.ikes.get(index).map_or(0, |ike| ike.owner);
+            if self.child_of(owner, child, |sa| sa.is_live()).is_some() {
+                return Ok(());
+            }
+            return self
+                .begin_quick_mode(cx, index, child, None)
+                .map(|_| ())
+                .map_err(|error| api_error(&error));
+        }
+        let index = match newest(|phase| phase == Phase::HalfOpen) {
+            Some(index) => index,
+            None => self.initiate_peer(cx, &config, path)?.index,
+        };
+        let Some(ike) = self.store.ikes.get_mut(index) else { return Err(ApiError::Stale) };
+        if !ike.wanted.contains(&child) {
+            ike.wanted.push(child).map_err(|_| ApiError::Capacity(Capacity::ExchangesPerIkeSa))?;
+        }
+        Ok(())
+    }
+
+    /// Renews a pair of child SAs: a new pair is up before the old one goes.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Stale`] if the pair is not up any more; otherwise as [`Self::create_child`].
+    pub fn rekey_child(
+        &mut self,
+        cx: &mut Context<'_>,
+        child: ChildSaHandle,
+    ) -> Result<(), ApiError> {
+        let sa = self.child(child).ok_or(ApiError::Stale)?;
+        if sa.phase != child_sa::Phase::Up {
+            return Err(ApiError::Stale);
+        }
+        if sa.successor.is_some() {
+            return Ok(());
+        }
+        let (peer, config, path) = (sa.peer, sa.config, sa.path);
+        let Some(ike) = self.ike_of_child(child.index) else {
+            // No IKE SA is left: a new phase 1, and behind it the quick mode.
+            return self.create_child_anew(cx, peer, config, path);
+        };
+        let new = self
+            .begin_quick_mode(cx, ike, config, Some(child))
+            .map_err(|error| api_error(&error))?;
+        if let Some(sa) = self.child_mut(child) {
+            sa.successor = Some(new);
+        }
+        Ok(())
+    }
+
+    /// Phase 1 for a peer that has children and no IKE SA.
+    fn create_child_anew(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: PeerId,
+        child: ChildId,
+        path: Path,
+    ) -> Result<(), ApiError> {
+        let config = cx.config.peers.peer(peer).ok_or(ApiError::NoSuchPeer)?;
+        config.child(child).ok_or(ApiError::NoSuchChild)?;
+        self.create_child(cx, peer, child, path)
+    }
+
+    /// Renews an IKE SA: a new phase 1 takes over the children, then the old one is deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Stale`], [`ApiError::NotEstablished`], or as [`Self::initiate`].
+    pub fn rekey_ike(&mut self, cx: &mut Context<'_>, ike: IkeSaHandle) -> Result<(), ApiError> {
+        let sa = self.ike(ike).ok_or(ApiError::Stale)?;
+        if !sa.is_established() {
+            return Err(ApiError::NotEstablished);
+        }
+        self.renew_ike(cx, ike.index)
+    }
+
+    /// Ends a pair of child SAs and tells the peer.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Stale`].
+    pub fn delete_child(
+        &mut self,
+        cx: &mut Context<'_>,
+        child: ChildSaHandle,
+    ) -> Result<(), ApiError> {
+        let sa = self.child(child).ok_or(ApiError::Stale)?;
+        let (inbound, negotiating) = (sa.inbound, sa.phase == child_sa::Phase::Negotiating);
+        if negotiating {
+            if let Some(exchange) = sa.exchange {
+                self.fail_exchange(cx, exchange, crate::error::Failure::Cancelled);
+            }
+            return Ok(());
+        }
+        if let Some(ike) = self.ike_of_child(child.index) {
+            self.send_delete_child(cx, ike, inbound);
+        }
+        self.end_child(child.index, DownReason::Requested);
+        Ok(())
+    }
+
+    /// Ends an IKE SA, the children of its peer with it, and tells the peer of each.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Stale`].
+    pub fn delete_ike(&mut self, cx: &mut Context<'_>, ike: IkeSaHandle) -> Result<(), ApiError> {
+        self.ike(ike).ok_or(ApiError::Stale)?;
+        self.delete_all(cx, ike.index, DownReason::Requested);
+        Ok(())
+    }
+
+    /// The host does not want the pair of an [`Event::ChildSaReady`](crate::event::Event::ChildSaReady): it ends, and
+    /// the message that would complete it is not sent.
+    pub fn reject_child(&mut self, child: ChildSaHandle) {
+        self.reject(child);
+    }
+
+    /// Ends an IKE SA and the children of its owner, with Deletes.
+    pub(crate) fn delete_all(&mut self, cx: &mut Context<'_>, index: u16, reason: DownReason) {
+        let Some(ike) = self.store.ikes.get(index) else { return };
+        if ike.is_established() {
+            let owner = ike.owner;
+            // Other IKE SAs with the same peer keep its children.
+            let last = self.newest_ike_of(owner) == Some(index);
+            if last {
+                let mut next = self.store.children_by_owner.candidates(owner).next();
+                while let Some(child) = next {
+                    next = self.store.children_by_owner.behind(child);
+                    let Some(sa) = self.store.children.get(child) else { continue };
+                    if sa.owner == owner && sa.phase != child_sa::Phase::Negotiating {
+                        let inbound = sa.inbound;
+                        self.send_delete_child(cx, index, inbound);
+                    }
+                }
+                self.end_children_of(owner, reason);
+            }
+            self.send_delete_ike(cx, index);
+        }
+        self.end_ike(cx, index, reason);
+    }
+
+    /// The soft lifetime of a pair is over.
+    pub(crate) fn renew_child(&mut self, cx: &mut Context<'_>, index: u16) {
+        if let Some(ike) = self.ike_of_child(index) {
+            if self.configured(cx, ike).is_none() {
+                return;
+            }
+        }
+        if let Some(child) = self.child_handle(index) {
+            // What fails here is tried again when the data plane asks, or ends with the hard lifetime.
+            let _ = self.rekey_child(cx, child);
+        }
+    }
+
+    /// The soft lifetime of an IKE SA is over.
+    pub(crate) fn renew_ike(&mut self, cx: &mut Context<'_>, index: u16) -> Result<(), ApiError> {
+        let Some(peer) = self.configured(cx, index) else { return Err(ApiError::NoSuchPeer) };
+        let old = self.ike_handle(index).ok_or(ApiError::Stale)?;
+        let ike = self.store.ikes.get(index).ok_or(ApiError::Stale)?;
+        let (path, owner) = (ike.path, ike.owner);
+        // One successor is enough, whoever began it.
+        if self.newest_ike_of(owner) != Some(index) || self.is_being_renewed(old) {
+            return Ok(());
+        }
+        let new = self.initiate_peer(cx, &peer, path)?;
+        if let Some(ike) = self.store.ikes.get_mut(new.index) {
+            ike.replaces = Some(old);
+        }
+        Ok(())
+    }
+
+    fn is_being_renewed(&self, old: IkeSaHandle) -> bool {
+        self.store.ikes.iter().any(|(_, ike)| {
+            ike.role == Role::Initiator && ike.phase == Phase::HalfOpen && ike.replaces == Some(old)
+        })
+    }
+}
+
+fn api_error(error: &Error) -> ApiError {
+    match error {
+        Error::Capacity(capacity) => ApiError::Capacity(*capacity),
+        _ => ApiError::NoSuchChild,
+    }
+}

@@ -1,0 +1,138 @@
+//! What happens when a deadline passes.
+
+use crate::child_sa::{self, Outbound};
+use crate::config::PeerConfig;
+use crate::endpoint::{Context, Endpoint};
+use crate::error::Failure;
+use crate::event::DownReason;
+use crate::exchange::OnSilence;
+use crate::exchange::state::State;
+use crate::natt::KEEPALIVE;
+use crate::time::Instant;
+
+impl Endpoint<'_> {
+    /// Does what is due. Call it when [`Self::poll_timeout`] has come; calling it early or late does no harm.
+    pub fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        // Each round either moves a deadline into the future or removes it.
+        while let Some(index) = due(self.store.exchanges.timers.next(), cx.now) {
+            self.exchange_due(cx, index);
+        }
+        while let Some(index) = due(self.store.children.timers.next(), cx.now) {
+            self.child_due(cx, index);
+        }
+        while let Some(index) = due(self.store.ikes.timers.next(), cx.now) {
+            self.ike_due(cx, index);
+        }
+    }
+
+    fn exchange_due(&mut self, cx: &mut Context<'_>, index: u16) {
+        let Some(exchange) = self.store.exchanges.get_mut(index) else {
+            return self.store.exchanges.timers.set(index, None);
+        };
+        let silent = exchange.on_silence == OnSilence::Retransmit
+            && exchange.outbox.at.is_some_and(|at| at <= cx.now);
+        if silent {
+            let outbox = &mut exchange.outbox;
+            if let Some(tries) = outbox.tries.checked_sub(1) {
+                let percent = u32::from(cx.config.timing.backoff_percent.max(100));
+                outbox.tries = tries;
+                outbox.wait = outbox.wait.saturating_mul(percent) / 100;
+                outbox.at = Some(cx.now.after(outbox.wait));
+                outbox.due = true;
+                self.stats.retransmitted = self.stats.retransmitted.saturating_add(1);
+                self.store.exchanges.pending.push(index);
+                return self.refresh_exchange(index);
+            }
+        } else if exchange.deadline.is_none_or(|deadline| deadline > cx.now) {
+            return self.refresh_exchange(index);
+        }
+        if matches!(exchange.state, State::Lingering) {
+            return self.release_exchange(index);
+        }
+        let failure = Failure::NoAnswer {
+            exchange: exchange.kind,
+            message: exchange.outbox.number,
+            hint: exchange.hint,
+        };
+        self.fail_exchange(cx, index, failure);
+    }
+
+    fn child_due(&mut self, cx: &mut Context<'_>, index: u16) {
+        let Some(sa) = self.store.children.get_mut(index) else {
+            return self.store.children.timers.set(index, None);
+        };
+        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= cx.now);
+        if passed(sa.schedule.hard) {
+            let reason = match (sa.phase, sa.use_outbound) {
+                (_, Outbound::Gone) => DownReason::PeerDeleted,
+                (child_sa::Phase::Replaced, _) => DownReason::Replaced,
+                _ => DownReason::Expired,
+            };
+            let (inbound, tell) = (sa.inbound, sa.use_outbound != Outbound::Gone);
+            if let Some(ike) = self.ike_of_child(index).filter(|_| tell) {
+                self.send_delete_child(cx, ike, inbound);
+            }
+            return self.end_child(index, reason);
+        }
+        if let Outbound::From(at) = sa.use_outbound {
+            if at <= cx.now {
+                return self.outbound_usable(cx, index);
+            }
+        }
+        if passed(sa.schedule.soft) {
+            sa.schedule.soft = None;
+            self.refresh_child(index);
+            self.renew_child(cx, index);
+            return;
+        }
+        self.refresh_child(index);
+    }
+
+    fn ike_due(&mut self, cx: &mut Context<'_>, index: u16) {
+        let Some(ike) = self.store.ikes.get_mut(index) else {
+            return self.store.ikes.timers.set(index, None);
+        };
+        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= cx.now);
+        if passed(ike.schedule.hard) {
+            let reason =
+                if ike.replaced_by.is_some() { DownReason::Replaced } else { DownReason::Expired };
+            self.send_delete_ike(cx, index);
+            return self.end_ike(cx, index, reason);
+        }
+        if passed(ike.schedule.soft) {
+            ike.schedule.soft = None;
+            self.refresh_ike(index);
+            let _ = self.renew_ike(cx, index);
+            return;
+        }
+        if passed(ike.liveness.due) {
+            self.dpd_due(cx, index);
+            return self.refresh_ike(index);
+        }
+        if passed(ike.keepalive) {
+            ike.keepalive = Some(cx.now.after(cx.config.timing.keepalive));
+            let path = ike.path;
+            // RFC 3948 §2.3: one byte, and no marker in front of it.
+            self.store.ring.push(path, &[], &KEEPALIVE);
+        }
+        self.refresh_ike(index);
+    }
+
+    /// Whether the peer is still configured; if not, what we have with it ends.
+    pub(crate) fn configured<'c>(
+        &mut self,
+        cx: &mut Context<'c>,
+        ike: u16,
+    ) -> Option<PeerConfig<'c>> {
+        let peer = self.store.ikes.get(ike)?.peer;
+        let found = cx.config.peers.peer(peer);
+        if found.is_none() {
+            self.delete_all(cx, ike, DownReason::Unconfigured);
+        }
+        found
+    }
+}
+
+fn due(next: Option<(Instant, u16)>, now: Instant) -> Option<u16> {
+    next.filter(|(at, _)| *at <= now).map(|(_, index)| index)
+}

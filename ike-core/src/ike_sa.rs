@@ -1,0 +1,226 @@
+//! The IKE SA: what phase 1 agrees on, and what lives on it afterwards. RFC 2409 §5, RFC 2408 §2.
+
+use core::time::Duration;
+
+use heapless::Vec;
+
+use crate::config::{ChildId, Lifetime, PeerId};
+use crate::digest::{Digests, Kind};
+use crate::endpoint::Path;
+use crate::event::{DownReason, IkeSaHandle, Role};
+use crate::keys::{CipherKey, Iv, Skeyid};
+use crate::lifetime::Schedule;
+use crate::natt::Nat;
+use crate::phase1::negotiate::Suite;
+use crate::time::Instant;
+use crate::wire::{Cookie, CookiePair, VendorId};
+
+/// Children that may wait for the IKE SA to come up.
+pub(crate) const WANTED: usize = 8;
+
+/// Message ids of quick modes that one IKE SA can remember. A message id is never used twice, nor forgotten, as long as
+/// the IKE SA lives (draft-spencer); when the table nears full the IKE SA is renewed, when it is full no more quick
+/// modes begin under it.
+pub(crate) const MESSAGE_IDS: usize = 64;
+
+/// How far an IKE SA is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// In phase 1.
+    HalfOpen,
+    /// The peer is authenticated.
+    Established,
+    /// Over; the host has still to read of it. Keys are gone.
+    Down(DownReason),
+}
+
+/// What is waiting to be told to the host, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) up: bool,
+    pub(crate) path: bool,
+    pub(crate) replaced: Option<IkeSaHandle>,
+    pub(crate) down: bool,
+}
+
+/// What a peer's vendor IDs announce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Announced {
+    pub(crate) nat: crate::natt::NatMethod,
+    pub(crate) dead_peer_detection: bool,
+    pub(crate) fragmentation: bool,
+}
+
+impl Announced {
+    pub(crate) fn note(&mut self, vendor: VendorId) {
+        match vendor {
+            VendorId::DeadPeerDetection => self.dead_peer_detection = true,
+            VendorId::Fragmentation => self.fragmentation = true,
+            other => self.nat = self.nat.max(crate::natt::NatMethod::announced(other)),
+        }
+    }
+}
+
+/// Dead peer detection as far as it has got (RFC 3706).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Liveness {
+    /// When the peer last proved to be alive.
+    pub(crate) heard: Instant,
+    /// Since when we send without hearing anything; `None` while there is no reason to worry.
+    pub(crate) worried_since: Option<Instant>,
+    /// Number of our last R-U-THERE.
+    pub(crate) sequence: u32,
+    /// R-U-THEREs without an answer.
+    pub(crate) unanswered: u8,
+    /// When the next one is due, or the peer is dead.
+    pub(crate) due: Option<Instant>,
+    /// The greatest sequence number of the peer's own R-U-THEREs, once there was one.
+    pub(crate) peer_sequence: Option<u32>,
+}
+
+/// A slot's content.
+#[derive(Debug)]
+pub(crate) struct IkeSa {
+    pub(crate) phase: Phase,
+    pub(crate) role: Role,
+    pub(crate) peer: PeerId,
+    /// Digest of the peer's number and its authenticated identity: what children belong to.
+    pub(crate) owner: u64,
+    pub(crate) path: Path,
+    pub(crate) cookies: CookiePair,
+    /// The exchange of phase 1, while it is there.
+    pub(crate) exchange: Option<u16>,
+    pub(crate) exchanges: u8,
+    pub(crate) suite: Suite,
+    pub(crate) lifetime: Lifetime,
+    /// RESPONDER-LIFETIME is due: the initiator proposed more than we give.
+    pub(crate) tell_lifetime: bool,
+    pub(crate) skeyid: Skeyid,
+    pub(crate) cipher_key: CipherKey,
+    /// In phase 1 the IV of the next message, afterwards the last block of phase 1.
+    pub(crate) iv: Iv,
+    pub(crate) nat: Nat,
+    pub(crate) announced: Announced,
+    pub(crate) schedule: Schedule,
+    /// Bytes encrypted and decrypted.
+    pub(crate) bytes: u64,
+    pub(crate) keepalive: Option<Instant>,
+    pub(crate) liveness: Liveness,
+    pub(crate) wanted: Vec<ChildId, WANTED>,
+    pub(crate) message_ids: Vec<u32, MESSAGE_IDS>,
+    /// The successor, once there is one, and until when this one stays for exchanges under way.
+    pub(crate) replaced_by: Option<IkeSaHandle>,
+    /// The IKE SA that this one is to replace.
+    pub(crate) replaces: Option<IkeSaHandle>,
+    pub(crate) pending: Pending,
+    /// The initiator's side of the INITIAL-CONTACT that may be obeyed once (RFC 2407 §4.6.3.3).
+    pub(crate) source: u64,
+}
+
+impl IkeSa {
+    pub(crate) fn new(role: Role, peer: PeerId, path: Path, cookies: CookiePair) -> Self {
+        Self {
+            phase: Phase::HalfOpen,
+            role,
+            peer,
+            owner: 0,
+            path,
+            cookies,
+            exchange: None,
+            exchanges: 0,
+            suite: Suite::NONE,
+            lifetime: Lifetime { seconds: 0, kilobytes: 0 },
+            tell_lifetime: false,
+            skeyid: Skeyid::empty(),
+            cipher_key: CipherKey::empty(),
+            iv: Iv::empty(),
+            nat: Nat::default(),
+            announced: Announced::default(),
+            schedule: Schedule::default(),
+            bytes: 0,
+            keepalive: None,
+            liveness: Liveness::default(),
+            wanted: Vec::new(),
+            message_ids: Vec::new(),
+            replaced_by: None,
+            replaces: None,
+            pending: Pending::default(),
+            source: 0,
+        }
+    }
+
+    pub(crate) const fn own_cookie(&self) -> Cookie {
+        match self.role {
+            Role::Initiator => self.cookies.initiator,
+            Role::Responder => self.cookies.responder,
+        }
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        self.phase == Phase::Established
+    }
+
+    /// Half-open, and the initiator has not shown by our cookie that it is where it says.
+    pub(crate) fn is_unproven(&self, awaits_first_echo: bool) -> bool {
+        self.phase == Phase::HalfOpen && self.role == Role::Responder && awaits_first_echo
+    }
+
+    /// Remembers a message id of a quick mode; `false` if it was used before or the table is full.
+    pub(crate) fn remember(&mut self, message_id: u32) -> Remembered {
+        if self.message_ids.contains(&message_id) {
+            return Remembered::Known;
+        }
+        match self.message_ids.push(message_id) {
+            Ok(()) => Remembered::New,
+            Err(_) => Remembered::Full,
+        }
+    }
+
+    /// Whether so many message ids are used that the IKE SA should be renewed.
+    pub(crate) fn message_ids_near_full(&self) -> bool {
+        self.message_ids.len() >= MESSAGE_IDS.saturating_sub(MESSAGE_IDS / 4)
+    }
+
+    /// The earliest of its deadlines.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        if !self.is_established() {
+            return None;
+        }
+        [self.schedule.soft, self.schedule.hard, self.keepalive, self.liveness.due]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Notes that the peer is alive.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.liveness.heard = now;
+        self.liveness.worried_since = None;
+        self.liveness.unanswered = 0;
+        self.liveness.due = None;
+    }
+
+    /// Notes that something was sent that the peer should react to; `idle` is how long it may be silent.
+    pub(crate) fn worried(&mut self, now: Instant, idle: Duration) {
+        if self.liveness.worried_since.is_none() {
+            self.liveness.worried_since = Some(now);
+            self.liveness.due = Some(now.after(idle));
+        }
+    }
+
+    pub(crate) fn cookie_digest(&self, digests: &Digests) -> u64 {
+        digests.of(Kind::Cookie, &[&self.own_cookie().0])
+    }
+
+    pub(crate) fn peer_digest(&self, digests: &Digests) -> u64 {
+        digests.of_address(Kind::Peer, self.peer.0, self.path.remote.ip())
+    }
+}
+
+/// What became of a message id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remembered {
+    New,
+    Known,
+    Full,
+}

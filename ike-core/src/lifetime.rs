@@ -1,0 +1,178 @@
+//! Lifetimes: what both ends make of two wishes (RFC 2407 §4.5.4), and when an SA is renewed and ends.
+
+use core::time::Duration;
+
+use rand_core::CryptoRng;
+
+use crate::config::{Lifetime, LifetimePolicy, Timing};
+use crate::event::Role;
+use crate::time::Instant;
+use crate::wire::numbers::LifeType;
+use crate::wire::{Attribute, AttributesWriter};
+use crate::error::BufferTooSmall;
+
+/// What a peer who names no lifetime means (RFC 2407 §4.5: 28 800 seconds).
+pub(crate) const DEFAULT: Lifetime = Lifetime { seconds: 28_800, kilobytes: 0 };
+
+/// Collects the life type and life duration attributes of one transform, whatever their form and order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LifetimeReader {
+    unit: Option<LifeType>,
+    early: Option<u32>,
+    seconds: Option<u32>,
+    kilobytes: Option<u32>,
+}
+
+impl LifetimeReader {
+    pub(crate) fn life_type(&mut self, attribute: &Attribute<'_>) {
+        self.unit = attribute.as_u32().and_then(|unit| u16::try_from(unit).ok()).map(LifeType);
+        if let Some(duration) = self.early.take() {
+            self.store(duration);
+        }
+    }
+
+    pub(crate) fn duration(&mut self, attribute: &Attribute<'_>) {
+        // More than 32 bits of seconds is forever; so it is read.
+        let duration = attribute.as_u32().unwrap_or(u32::MAX);
+        match self.unit {
+            Some(_) => self.store(duration),
+            None => self.early = Some(duration),
+        }
+    }
+
+    fn store(&mut self, duration: u32) {
+        match self.unit.take() {
+            Some(LifeType::SECONDS) => self.seconds = Some(duration),
+            Some(LifeType::KILOBYTES) => self.kilobytes = Some(duration),
+            _ => {}
+        }
+    }
+
+    /// What the transform says, `default` for the seconds if it says none.
+    pub(crate) fn finish(self, default: Lifetime) -> Lifetime {
+        Lifetime {
+            seconds: self.seconds.unwrap_or(default.seconds),
+            kilobytes: self.kilobytes.unwrap_or(0),
+        }
+    }
+}
+
+/// Writes a lifetime as pairs of attributes.
+pub(crate) fn emit(
+    attributes: &mut AttributesWriter<'_, '_>,
+    life_type: u16,
+    life_duration: u16,
+    lifetime: Lifetime,
+) -> Result<(), BufferTooSmall> {
+    attributes.attribute_tv(life_type, LifeType::SECONDS.0)?;
+    attributes.attribute_u32(life_duration, lifetime.seconds)?;
+    if lifetime.kilobytes != 0 {
+        attributes.attribute_tv(life_type, LifeType::KILOBYTES.0)?;
+        attributes.attribute_u32(life_duration, lifetime.kilobytes)?;
+    }
+    Ok(())
+}
+
+/// What a responder agrees to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    pub(crate) lifetime: Lifetime,
+    /// The initiator does not know it: RESPONDER-LIFETIME has to tell.
+    pub(crate) tell: bool,
+}
+
+/// What a responder with the wish `ours` makes of the initiator's, or the unit that is refused with both values.
+pub(crate) fn agree(
+    policy: LifetimePolicy,
+    ours: Lifetime,
+    theirs: Lifetime,
+) -> Result<Agreed, (u32, u32)> {
+    let shorter = shorter(ours, theirs);
+    match policy {
+        LifetimePolicy::Obey => Ok(Agreed { lifetime: theirs, tell: false }),
+        LifetimePolicy::Claim => Ok(Agreed { lifetime: shorter, tell: shorter != theirs }),
+        LifetimePolicy::Strict if shorter == theirs => Ok(Agreed { lifetime: theirs, tell: false }),
+        LifetimePolicy::Exact if ours == theirs => Ok(Agreed { lifetime: theirs, tell: false }),
+        LifetimePolicy::Strict | LifetimePolicy::Exact => {
+            if ours.seconds == theirs.seconds || theirs.seconds < ours.seconds {
+                Err((ours.kilobytes, theirs.kilobytes))
+            } else {
+                Err((ours.seconds, theirs.seconds))
+            }
+        }
+    }
+}
+
+/// The shorter of two lifetimes in each unit; zero kilobytes is no limit.
+pub(crate) const fn shorter(a: Lifetime, b: Lifetime) -> Lifetime {
+    let seconds = if a.seconds < b.seconds { a.seconds } else { b.seconds };
+    let kilobytes = match (a.kilobytes, b.kilobytes) {
+        (0, limit) | (limit, 0) => limit,
+        (a, b) if a < b => a,
+        (_, b) => b,
+    };
+    Lifetime { seconds, kilobytes }
+}
+
+/// When an SA is to be renewed and when it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    pub(crate) soft: Option<Instant>,
+    pub(crate) hard: Option<Instant>,
+}
+
+/// The schedule of an SA that begins now. The initiator renews first, the responder later, should the initiator
+/// not; both a little early at random, so that many SAs do not renew at once.
+pub(crate) fn schedule(
+    timing: &Timing,
+    role: Role,
+    lifetime: Lifetime,
+    now: Instant,
+    rng: &mut dyn CryptoRng,
+) -> Schedule {
+    let hard = Duration::from_secs(u64::from(lifetime.seconds));
+    let share = soft_percent(timing, role, rng);
+    let soft = percent(hard, share);
+    Schedule { soft: Some(now.after(soft)), hard: Some(now.after(hard)) }
+}
+
+/// The share of the hard lifetime after which the SA is renewed, in hundredths of a percent.
+pub(crate) fn soft_percent(timing: &Timing, role: Role, rng: &mut dyn CryptoRng) -> u32 {
+    let base = match role {
+        Role::Initiator => timing.rekey_percent,
+        Role::Responder => timing.rekey_percent_responder,
+    };
+    let base = u32::from(base.min(100)).saturating_mul(100);
+    let span = u32::from(timing.rekey_jitter_percent.min(100)).saturating_mul(100);
+    let jitter = rng.next_u32().checked_rem(span.saturating_add(1)).unwrap_or_default();
+    base.saturating_sub(jitter)
+}
+
+/// `share` hundredths of a percent of `whole`.
+pub(crate) fn percent(whole: Duration, share: u32) -> Duration {
+    whole.checked_mul(share).map_or(whole, |product| product / 10_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn lifetime(seconds: u32, kilobytes: u32) -> Lifetime {
+        Lifetime { seconds, kilobytes }
+    }
+
+    #[test]
+    fn policies() {
+        let ours = lifetime(3600, 0);
+        let longer = lifetime(7200, 0);
+        let shorter = lifetime(1800, 5000);
+        let yes = |lifetime, tell| Ok(Agreed { lifetime, tell });
+        assert_eq!(agree(LifetimePolicy::Obey, ours, longer), yes(longer, false));
+        assert_eq!(agree(LifetimePolicy::Claim, ours, longer), yes(ours, true));
+        assert_eq!(agree(LifetimePolicy::Claim, ours, shorter), yes(shorter, false));
+        assert_eq!(agree(LifetimePolicy::Strict, ours, shorter), yes(shorter, false));
+        assert_eq!(agree(LifetimePolicy::Strict, ours, longer), Err((3600, 7200)));
+        assert_eq!(agree(LifetimePolicy::Exact, ours, ours), yes(ours, false));
+        assert_eq!(agree(LifetimePolicy::Exact, ours, shorter), Err((0, 5000)));
+    }
+}

@@ -1,0 +1,425 @@
+//! Phase 1: what main mode and aggressive mode share. RFC 2409 §5.
+//!
+//! ```text
+//! first message ──► slot, within limits ──► exchange of keys ──► identities and hashes ──► Established
+//! ```
+
+use core::net::IpAddr;
+
+use crate::config::{Identity, PeerConfig, PeerId};
+use crate::crypto::{DhError, random_private};
+use crate::digest::Kind;
+use crate::endpoint::{Context, Endpoint, Path};
+use crate::error::{Capacity, Discard, Error, Failure, PeerMisbehaved, Refusal};
+use crate::event::{DownReason, Role};
+use crate::exchange::{Message, MessageSpec};
+use crate::exchange::state::{DhWork, Private, State};
+use crate::ike_sa::{Announced, IkeSa, Phase};
+use crate::lifetime;
+use crate::wire::numbers::{
+    ExchangeType, GroupDescription, IdType, NotifyType, PayloadType, ProtocolId,
+};
+use crate::wire::{
+    AddressId, CookiePair, Header, IdPayload, MessageWriter, NotifyPayload, VendorId,
+};
+
+pub(crate) mod aggressive;
+pub(crate) mod auth;
+mod establish;
+pub(crate) mod main_mode;
+pub(crate) mod negotiate;
+
+/// Bytes of our nonces: as many as the longest PRF's security asks for (RFC 2409 §5 allows 8 to 256).
+pub(crate) const NONCE_LEN: usize = 32;
+
+impl Endpoint<'_> {
+    /// A message of main or aggressive mode.
+    pub(crate) fn phase1_datagram(
+        &mut self,
+        cx: &mut Context<'_>,
+        path: Path,
+        header: &Header,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        if header.message_id != 0 {
+            return Err(PeerMisbehaved::MessageId(header.message_id).into());
+        }
+        if header.cookies.responder.is_zero() {
+            return self.first_message(cx, path, header, datagram);
+        }
+        let ike_index = self.find_ike(&header.cookies).ok_or(Discard::UnknownSa)?;
+        let ike = self.store.ikes.get(ike_index).ok_or(Discard::UnknownSa)?;
+        // Until the peer is authenticated its address is all that ties a message to it. The port may differ: NATs, and
+        // peers that move to port 4500 early or answer from there.
+        if ike.path.remote.ip() != path.remote.ip() {
+            return Err(Discard::WrongAddress);
+        }
+        let index = ike.exchange.ok_or(Discard::Duplicate)?;
+        let exchange = self.store.exchanges.get(index).ok_or(Discard::UnknownSa)?;
+        if exchange.kind != header.exchange {
+            return Err(PeerMisbehaved::UnexpectedExchange(header.exchange).into());
+        }
+        let digest = self.digests.of(Kind::Datagram, &[datagram]);
+        if digest == exchange.last_received {
+            self.answer_duplicate(index);
+            return Err(Discard::Duplicate);
+        }
+        if exchange.work.is_some() {
+            return Err(Discard::Busy);
+        }
+        match exchange.state {
+            State::Main(state) => {
+                self.main_mode_message(cx, path, index, state, header, datagram)?;
+            }
+            State::Aggressive(state) => {
+                self.aggressive_message(cx, path, index, state, header, datagram)?;
+            }
+            State::Quick(_) | State::Lingering => return Err(Discard::Duplicate),
+        }
+        if let Some(exchange) = self.store.exchanges.get_mut(index) {
+            exchange.last_received = digest;
+        }
+        Ok(())
+    }
+
+    /// A message without our cookie: somebody, perhaps, wants to begin.
+    fn first_message(
+        &mut self,
+        cx: &mut Context<'_>,
+        path: Path,
+        header: &Header,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        let digest = self.digests.of(Kind::Datagram, &[datagram]);
+        let key = self.first_message_key(header, path);
+        let known = self.store.exchanges_by_key.candidates(key).find(|index| {
+            self.store.exchanges.get(*index).is_some_and(|exchange| exchange.key == key)
+        });
+        if let Some(index) = known {
+            let exchange = self.store.exchanges.get(index).ok_or(Discard::UnknownSa)?;
+            // Only the same bytes are the same message; an answer goes out for as many bytes as came in.
+            if exchange.last_received == digest && exchange.received_number() == 1 {
+                self.answer_duplicate(index);
+            }
+            return Err(Discard::Duplicate);
+        }
+        if self.is_own_cookie(header.cookies.initiator) {
+            return Err(PeerMisbehaved::Reflected.into());
+        }
+        let peer_id = cx.config.peers.by_address(path.remote.ip());
+        let peer = peer_id.and_then(|id| cx.config.peers.peer(id));
+        let result = match (header.exchange, peer) {
+            (_, None) => Err(Error::Refused(Refusal::NoPeer)),
+            (ExchangeType::AGGRESSIVE, Some(_)) => {
+                self.aggressive_first(cx, path, header, datagram, key, digest)
+            }
+            (_, Some(peer)) => self.main_mode_first(cx, &peer, path, header, datagram, key, digest),
+        };
+        if let Err(error) = result {
+            if let (Error::Refused(_), Some(notify)) = (error, error.notify()) {
+                self.notify_in_clear(path, header.cookies.initiator, notify, datagram.len());
+            }
+            if matches!(error, Error::Refused(_)) {
+                self.report(peer_id, None, Role::Responder, path, Failure::Error(error));
+            }
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    fn first_message_key(&self, header: &Header, path: Path) -> u64 {
+        let port = path.remote.port().to_be_bytes();
+        let cookie = &header.cookies.initiator.0;
+        match path.remote.ip() {
+            IpAddr::V4(ip) => self.digests.of(Kind::FirstMessage, &[cookie, &port, &ip.octets()]),
+            IpAddr::V6(ip) => self.digests.of(Kind::FirstMessage, &[cookie, &port, &ip.octets()]),
+        }
+    }
+
+    /// Makes room for one more peer that has proved nothing (DESIGN: the oldest such slot that is at least a second
+    /// old goes; established SAs are never touched).
+    pub(crate) fn make_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: PeerId,
+        path: Path,
+    ) -> Result<(), Error> {
+        let limits = &cx.config.limits;
+        let digest = self.digests.of_address(Kind::Peer, peer.0, path.remote.ip());
+        let from_source = self
+            .store
+            .ikes_by_peer
+            .candidates(digest)
+            .filter(|index| {
+                self.store.ikes.get(*index).is_some_and(|ike| {
+                    ike.phase == Phase::HalfOpen
+                        && ike.role == Role::Responder
+                        && ike.path.remote.ip() == path.remote.ip()
+                })
+            })
+            .count();
+        if from_source >= usize::from(limits.half_open_per_source) {
+            return Err(Capacity::HalfOpen.into());
+        }
+        let full = self.store.unproven.len() >= usize::from(limits.half_open)
+            || usize::from(self.store.ikes.used()) >= self.store.ikes.capacity()
+            || usize::from(self.store.exchanges.used()) >= self.store.exchanges.capacity();
+        if !full {
+            return Ok(());
+        }
+        let oldest = self.store.unproven.front().ok_or(Capacity::HalfOpen)?;
+        let exchange = self.store.exchanges.get(oldest).ok_or(Capacity::HalfOpen)?;
+        if cx.now.since(exchange.began) < core::time::Duration::from_secs(1) {
+            return Err(Capacity::HalfOpen.into());
+        }
+        let (ike, serial) = exchange.ike;
+        self.release_exchange(oldest);
+        if self.store.ikes.is(ike, serial) {
+            self.discard_half_open(cx, ike, Failure::Cancelled);
+        }
+        self.stats.evicted = self.stats.evicted.saturating_add(1);
+        Ok(())
+    }
+
+    /// Takes slots for an IKE SA and its phase 1, and enters them in the indexes.
+    pub(crate) fn open_phase1(
+        &mut self,
+        cx: &Context<'_>,
+        mut ike: IkeSa,
+        kind: ExchangeType,
+        state: State,
+        key: u64,
+    ) -> Result<(u16, u16), Error> {
+        let (role, path) = (ike.role, ike.path);
+        ike.exchanges = 1;
+        let (cookie, peer) = (ike.cookie_digest(&self.digests), ike.peer_digest(&self.digests));
+        let serial = self.next_serial();
+        let ike_index = self.store.ikes.allocate(serial, ike).ok_or(Capacity::IkeSas)?;
+        let exchange = crate::exchange::state::Exchange::new(
+            (ike_index, serial),
+            kind,
+            role,
+            0,
+            key,
+            state,
+            path,
+            cx.now,
+        );
+        let serial = self.next_serial();
+        let Some(index) = self.store.exchanges.allocate(serial, exchange) else {
+            self.store.ikes.release(ike_index);
+            return Err(Capacity::Exchanges.into());
+        };
+        if let Some(ike) = self.store.ikes.get_mut(ike_index) {
+            ike.exchange = Some(index);
+        }
+        self.store.ikes_by_cookie.insert(cookie, ike_index);
+        self.store.ikes_by_peer.insert(peer, ike_index);
+        self.store.exchanges_by_key.insert(key, index);
+        Ok((ike_index, index))
+    }
+
+    /// Makes a private value for `work` and queues it.
+    pub(crate) fn begin_work(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: u16,
+        work: DhWork,
+    ) -> Result<(), Error> {
+        let group = cx.config.crypto.group(work.group).ok_or(Capacity::Algorithm)?;
+        let exchange = self.store.exchanges.get_mut(index).ok_or(Capacity::Exchanges)?;
+        if work.public.is_some() {
+            exchange.private = Private::empty();
+            let len = random_private(group, cx.rng, &mut exchange.private.bytes)
+                .map_err(|_| Capacity::Algorithm)?;
+            exchange.private.len = len;
+        }
+        exchange.work = Some(work);
+        exchange.outbox.at = None;
+        exchange.deadline = None;
+        self.store.work_queue.push(index);
+        self.refresh_exchange(index);
+        Ok(())
+    }
+
+    /// Goes on with an exchange whose Diffie-Hellman is done. `shared` is empty unless it was asked for.
+    pub(crate) fn work_done(&mut self, cx: &mut Context<'_>, index: u16, shared: &[u8]) {
+        let Some(exchange) = self.store.exchanges.get_mut(index) else { return };
+        exchange.work = None;
+        let result = match exchange.state {
+            State::Main(state) => self.main_mode_computed(cx, index, state, shared),
+            State::Aggressive(state) => self.aggressive_computed(cx, index, state, shared),
+            State::Quick(state) => self.quick_mode_computed(cx, index, state, shared),
+            State::Lingering => Ok(()),
+        };
+        if let Err(error) = result {
+            self.fail_exchange(cx, index, Failure::Error(error));
+        }
+    }
+
+    /// A Diffie-Hellman that has no result: the peer's public value was at fault.
+    pub(crate) fn work_failed(&mut self, cx: &mut Context<'_>, index: u16, error: DhError) {
+        let error = match error {
+            DhError::PublicValue(error) => PeerMisbehaved::PublicValue(error).into(),
+            _ => Error::Capacity(Capacity::Algorithm),
+        };
+        self.fail_exchange(cx, index, Failure::Error(error));
+    }
+
+    /// Notes notifies that came in a phase 1 message of an authenticated peer: INITIAL-CONTACT is obeyed, once.
+    pub(crate) fn phase1_notifies(
+        &mut self,
+        cx: &mut Context<'_>,
+        ike_index: u16,
+        message: &Message<'_>,
+    ) {
+        let contact = message.all(PayloadType::NOTIFICATION).any(|payload| {
+            NotifyPayload::parse(payload.body, payload.offset).is_ok_and(|notify| {
+                notify.kind == NotifyType::INITIAL_CONTACT
+                    && notify.protocol == ProtocolId::ISAKMP
+            })
+        });
+        if contact {
+            self.initial_contact(cx, ike_index);
+        }
+    }
+
+    /// Whether nothing of an earlier time is left that INITIAL-CONTACT would destroy.
+    pub(crate) fn is_first_contact(&self, ike_index: u16) -> bool {
+        let Some(ike) = self.store.ikes.get(ike_index) else { return false };
+        let digest = ike.peer_digest(&self.digests);
+        let other_ike = self.store.ikes_by_peer.candidates(digest).any(|other| {
+            other != ike_index
+                && self.store.ikes.get(other).is_some_and(|other| {
+                    other.peer == ike.peer && other.is_established()
+                })
+        });
+        let child = self.store.children.iter().any(|(_, child)| child.peer == ike.peer);
+        !other_ike && !child && ike.replaces.is_none()
+    }
+
+    /// The peer began anew: what we had with it before is gone at its end (RFC 2407 §4.6.3.3).
+    fn initial_contact(&mut self, cx: &mut Context<'_>, ike_index: u16) {
+        let Some(ike) = self.store.ikes.get(ike_index) else { return };
+        let owner = ike.owner;
+        self.end_children_of(owner, DownReason::InitialContact);
+        let mut next = self.store.ikes_by_owner.candidates(owner).next();
+        while let Some(other) = next {
+            next = self.store.ikes_by_owner.behind(other);
+            let same = self.store.ikes.get(other).is_some_and(|ike| ike.owner == owner);
+            if same && other != ike_index {
+                self.end_ike(cx, other, DownReason::InitialContact);
+            }
+        }
+    }
+}
+
+/// Reads what the vendor IDs of a message announce.
+pub(crate) fn announced(message: &Message<'_>) -> Announced {
+    let mut announced = Announced::default();
+    for payload in message.all(PayloadType::VENDOR_ID) {
+        if let Some(vendor) = VendorId::recognise(payload.body) {
+            announced.note(vendor);
+        }
+    }
+    announced
+}
+
+/// The public value and the nonce of a message, checked (RFC 2409 §5: a nonce has 8 to 256 bytes).
+pub(crate) fn key_exchange<'a>(
+    cx: &Context<'_>,
+    message: &Message<'a>,
+    group: GroupDescription,
+) -> Result<(&'a [u8], &'a [u8]), Error> {
+    let nonce = nonce(message)?;
+    let public = message.find(PayloadType::KEY_EXCHANGE)?.body;
+    let group = cx.config.crypto.group(group).ok_or(Capacity::Algorithm)?;
+    group.check_public(public).map_err(PeerMisbehaved::PublicValue)?;
+    Ok((public, nonce))
+}
+
+/// The nonce of a message.
+pub(crate) fn nonce<'a>(message: &Message<'a>) -> Result<&'a [u8], Error> {
+    let nonce = message.find(PayloadType::NONCE)?.body;
+    if (8..=256).contains(&nonce.len()) {
+        Ok(nonce)
+    } else {
+        let len = u16::try_from(nonce.len()).unwrap_or(u16::MAX);
+        Err(PeerMisbehaved::NonceLength(len).into())
+    }
+}
+
+/// Bytes of an identity payload's body that we send: four of head, and the data.
+pub(crate) const ID_BODY_LEN: usize = 4 + 256;
+
+/// The body of our ID payload, written to `out`; `None` if it does not fit.
+pub(crate) fn identity_body<'o>(identity: &Identity<'_>, out: &'o mut [u8]) -> Option<&'o [u8]> {
+    let address;
+    let (id_type, data): (IdType, &[u8]) = match identity {
+        Identity::Address(ip) => {
+            address = AddressId::new(esp_core::Addresses::host(*ip))?;
+            let payload = address.payload(0, 0);
+            return write_id(payload.id_type, payload.data, out);
+        }
+        Identity::Fqdn(name) => (IdType::FQDN, name.as_bytes()),
+        Identity::UserFqdn(name) => (IdType::USER_FQDN, name.as_bytes()),
+        Identity::KeyId(key) => (IdType::KEY_ID, key),
+        Identity::Other(id_type, data) => (*id_type, data),
+    };
+    write_id(id_type, data, out)
+}
+
+fn write_id<'o>(id_type: IdType, data: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
+    let len = data.len().checked_add(4)?;
+    let body = out.get_mut(..len)?;
+    let (head, rest) = body.split_at_mut_checked(4)?;
+    head.copy_from_slice(&[id_type.0, 0, 0, 0]);
+    rest.copy_from_slice(data);
+    Some(body)
+}
+
+/// What an ID payload says. A name that is not UTF-8 stays bytes, and so does an address of a wrong length.
+pub(crate) fn identity_of<'a>(id: &IdPayload<'a>) -> Identity<'a> {
+    let other = Identity::Other(id.id_type, id.data);
+    match id.id_type {
+        IdType::IPV4_ADDR => {
+            <[u8; 4]>::try_from(id.data).map_or(other, |ip| Identity::Address(IpAddr::from(ip)))
+        }
+        IdType::IPV6_ADDR => {
+            <[u8; 16]>::try_from(id.data).map_or(other, |ip| Identity::Address(IpAddr::from(ip)))
+        }
+        IdType::FQDN => core::str::from_utf8(id.data).map_or(other, Identity::Fqdn),
+        IdType::USER_FQDN => core::str::from_utf8(id.data).map_or(other, Identity::UserFqdn),
+        IdType::KEY_ID => Identity::KeyId(id.data),
+        _ => other,
+    }
+}
+
+/// The vendor IDs that we announce to a peer.
+pub(crate) fn our_vendor_ids(peer: &PeerConfig<'_>) -> impl Iterator<Item = VendorId> {
+    let nat: &[VendorId] = match peer.nat_traversal {
+        crate::config::NatTraversal::Off => &[],
+        crate::config::NatTraversal::Auto | crate::config::NatTraversal::Force => {
+            &[VendorId::NatT, VendorId::NatTDraft03, VendorId::NatTDraft02LineFeed]
+        }
+    };
+    nat.iter().copied().chain([VendorId::DeadPeerDetection])
+}
+
+/// Checks a message of ours against its row, as we check the peer's.
+pub(crate) fn check_own(message: &MessageWriter<'_>, spec: &MessageSpec) -> Result<(), Error> {
+    // The header's first payload stands at byte 16 (RFC 2408 §3.1).
+    let first = message.written().get(16).copied().unwrap_or_default();
+    let mut header = crate::endpoint::header(NO_COOKIES, spec.exchange, 0, spec.encrypted);
+    header.next_payload = PayloadType(first);
+    Message::check(message.written(), &header, spec).map(|_| ())
+}
+
+/// No cookies yet.
+pub(crate) const NO_COOKIES: CookiePair =
+    CookiePair { initiator: crate::wire::Cookie::ZERO, responder: crate::wire::Cookie::ZERO };
+
+/// What comes of [`lifetime`] for phase 1.
+pub(crate) fn schedule(cx: &mut Context<'_>, ike: &mut IkeSa) {
+    ike.schedule = lifetime::schedule(&cx.config.timing, ike.role, ike.lifetime, cx.now, cx.rng);
+}

@@ -1,0 +1,94 @@
+//! Authentication of phase 1 with a pre-shared key: RFC 2409 §5.4, and who the peer then is: RFC 2407 §4.6.2.
+
+use crate::config::{Authentication, PeerConfig, PeerId, Secret};
+use crate::endpoint::Path;
+use crate::error::{Capacity, Error, Refusal};
+use crate::event::Role;
+use crate::ike_sa::IkeSa;
+use crate::keys::{Nonces, Phase1Transcript};
+use crate::phase1::identity_of;
+use crate::protect::Algorithms;
+use crate::wire::{IdPayload, Payload};
+
+/// Proof that the peer has shown to hold the key and to be whom the configuration names. Only [`verify`] makes one, and
+/// only with one an IKE SA becomes established.
+#[derive(Debug)]
+pub(crate) struct Authenticated {
+    owner_id: OwnerId,
+}
+
+/// Which peer was authenticated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnerId {
+    pub(crate) peer: PeerId,
+    /// Digest of peer and identity, see [`IkeSa::owner`].
+    pub(crate) owner: u64,
+}
+
+impl Authenticated {
+    pub(crate) const fn owner(&self) -> OwnerId {
+        self.owner_id
+    }
+}
+
+/// Derives SKEYID and what follows from it into the IKE SA.
+pub(crate) fn derive_keys(
+    ike: &mut IkeSa,
+    peer: &PeerConfig<'_>,
+    algorithms: &Algorithms,
+    nonces: Nonces<'_>,
+    publics: (&[u8], &[u8]),
+    shared: &[u8],
+) -> Result<(), Error> {
+    let prf = algorithms.prf;
+    let cookies = ike.cookies;
+    match peer.authentication {
+        Authentication::PreSharedKey(Secret::Bytes(psk)) => {
+            ike.skeyid.derive_from_psk(prf, psk, nonces, shared, &cookies);
+        }
+        Authentication::PreSharedKey(Secret::Oracle(oracle)) => ike
+            .skeyid
+            .derive(prf, shared, &cookies, |root| {
+                let nonces = [nonces.initiator, nonces.responder];
+                oracle.skeyid(peer.id, prf.id(), &nonces, root)
+            })
+            .map_err(|_| Refusal::NoCredentials)?,
+    }
+    ike.cipher_key.derive(prf, &ike.skeyid, algorithms.cipher);
+    let (public_i, public_r) = publics;
+    ike.iv = crate::keys::Iv::phase1(prf, algorithms.cipher, public_i, public_r);
+    if ike.cipher_key.as_slice().is_empty() {
+        return Err(Capacity::Algorithm.into());
+    }
+    Ok(())
+}
+
+/// Checks the hash of the peer, then its identity. The hash covers the identity as it was received.
+///
+/// # Errors
+///
+/// [`Refusal::Authentication`] if the hash is wrong: whoever sent this has proved nothing. [`Refusal::Identity`] if it
+/// is right, but the peer is somebody else.
+pub(crate) fn verify(
+    ike: &IkeSa,
+    peer: &PeerConfig<'_>,
+    algorithms: &Algorithms,
+    transcript: &Phase1Transcript<'_>,
+    id: Payload<'_>,
+    hash: Payload<'_>,
+    path: Path,
+    owner: u64,
+) -> Result<Authenticated, Error> {
+    let expected = match ike.role {
+        Role::Initiator => transcript.hash_r(algorithms.prf, &ike.skeyid, id.body),
+        Role::Responder => transcript.hash_i(algorithms.prf, &ike.skeyid, id.body),
+    };
+    if !expected.verify(hash.body) {
+        return Err(Refusal::Authentication.into());
+    }
+    let parsed = IdPayload::parse(id.body, id.offset)?;
+    if !peer.remote_id.accepts(&identity_of(&parsed), path.remote.ip()) {
+        return Err(Refusal::Identity(parsed.id_type).into());
+    }
+    Ok(Authenticated { owner_id: OwnerId { peer: peer.id, owner } })
+}

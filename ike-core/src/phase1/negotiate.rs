@@ -1,0 +1,326 @@
+//! The SA payload of phase 1: what we propose, which transform we choose, and whether an answer is one of ours.
+//! RFC 2409 §4 and Appendix A; RFC 2408 §4.2.
+
+use crate::config::{Lifetime, LifetimePolicy, PeerConfig, Phase1Cipher, Phase1Proposal, Preference};
+use crate::crypto::Crypto;
+use crate::error::{Error, MismatchedAttribute, PeerMisbehaved, ProposalMismatch, Refusal};
+use crate::lifetime::{self, Agreed, LifetimeReader};
+use crate::wire::numbers::{
+    AuthenticationMethod, Doi, EncryptionAlgorithm, GroupDescription, HashAlgorithm,
+    IsakmpTransformId, Phase1Attribute, ProtocolId,
+};
+use crate::wire::{
+    AttributesWriter, MessageWriter, Payload, SITUATION_IDENTITY_ONLY, SaBody, Transform,
+};
+
+/// The algorithms of an IKE SA. All zero until they are agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suite {
+    pub(crate) encryption: EncryptionAlgorithm,
+    /// Value of the key length attribute in bits, 0 where the cipher has none.
+    pub(crate) key_bits: u16,
+    pub(crate) hash: HashAlgorithm,
+    pub(crate) group: GroupDescription,
+}
+
+impl Suite {
+    pub(crate) const NONE: Self = Self {
+        encryption: EncryptionAlgorithm(0),
+        key_bits: 0,
+        hash: HashAlgorithm(0),
+        group: GroupDescription(0),
+    };
+}
+
+impl From<Phase1Proposal> for Suite {
+    fn from(proposal: Phase1Proposal) -> Self {
+        let (encryption, key_bits) = match proposal.cipher {
+            Phase1Cipher::AesCbc(bits) => (EncryptionAlgorithm::AES_CBC, bits),
+            #[cfg(feature = "legacy")]
+            Phase1Cipher::TripleDesCbc => (EncryptionAlgorithm::TRIPLE_DES_CBC, 0),
+        };
+        Self { encryption, key_bits, hash: proposal.hash, group: proposal.group }
+    }
+}
+
+/// A transform that was taken, with what follows from it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chosen {
+    pub(crate) suite: Suite,
+    pub(crate) agreed: Agreed,
+}
+
+/// Appends our SA payload: one proposal, a transform for each entry of the peer's configuration.
+pub(crate) fn propose(
+    message: &mut MessageWriter<'_>,
+    peer: &PeerConfig<'_>,
+    proposals: &[Phase1Proposal],
+) -> Result<core::ops::Range<usize>, Error> {
+    let mut sa = message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
+    let mut proposal = sa.proposal(1, ProtocolId::ISAKMP, &[])?;
+    for (number, suite) in (1_u8..=u8::MAX).zip(proposals) {
+        let mut attributes = proposal.transform(number, IsakmpTransformId::KEY_IKE.0)?;
+        emit_suite(&mut attributes, Suite::from(*suite), peer.lifetime)?;
+    }
+    Ok(sa.body())
+}
+
+fn emit_suite(
+    attributes: &mut AttributesWriter<'_, '_>,
+    suite: Suite,
+    lifetime: Lifetime,
+) -> Result<(), Error> {
+    attributes.attribute_tv(Phase1Attribute::ENCRYPTION_ALGORITHM.0, suite.encryption.0)?;
+    if suite.key_bits != 0 {
+        attributes.attribute_tv(Phase1Attribute::KEY_LENGTH.0, suite.key_bits)?;
+    }
+    attributes.attribute_tv(Phase1Attribute::HASH_ALGORITHM.0, suite.hash.0)?;
+    attributes.attribute_tv(
+        Phase1Attribute::AUTHENTICATION_METHOD.0,
+        AuthenticationMethod::PRE_SHARED_KEY.0,
+    )?;
+    attributes.attribute_tv(Phase1Attribute::GROUP_DESCRIPTION.0, suite.group.0)?;
+    lifetime::emit(
+        attributes,
+        Phase1Attribute::LIFE_TYPE.0,
+        Phase1Attribute::LIFE_DURATION.0,
+        lifetime,
+    )?;
+    Ok(())
+}
+
+/// Chooses a transform of the peer's SA payload, as responder. Returns it as it was received, for the answer.
+pub(crate) fn choose<'a>(
+    payload: Payload<'a>,
+    peer: &PeerConfig<'_>,
+    crypto: &Crypto,
+) -> Result<(Chosen, u8, Transform<'a>), Error> {
+    let sa = parse(payload)?;
+    let mut nearest: Option<Near> = None;
+    let mut best: Option<(usize, Chosen, u8, Transform<'a>)> = None;
+    for proposal in sa.proposals() {
+        let proposal = proposal?;
+        for transform in proposal.transforms() {
+            let transform = transform?;
+            let offered = Offered::read(&transform)?;
+            for (rank, ours) in peer.proposals.iter().enumerate() {
+                let ours = Suite::from(*ours);
+                let verdict = if proposal.protocol != ProtocolId::ISAKMP {
+                    Err(Near::new(0, MismatchedAttribute::Protocol, Some(1), Some(proposal.protocol.0.into())))
+                } else if !is_known(crypto, ours) {
+                    continue;
+                } else {
+                    offered.matches(ours, transform.id, peer.lifetime, peer.lifetime_policy)
+                };
+                match verdict {
+                    Ok(agreed) => {
+                        let chosen = Chosen { suite: ours, agreed };
+                        match peer.preference {
+                            Preference::Initiator => return Ok((chosen, proposal.number, transform)),
+                            Preference::Responder => {
+                                if best.as_ref().is_none_or(|(found, ..)| rank < *found) {
+                                    best = Some((rank, chosen, proposal.number, transform));
+                                }
+                            }
+                        }
+                    }
+                    Err(near) => Near::keep(&mut nearest, near, proposal.number, transform.number),
+                }
+            }
+        }
+    }
+    best.map(|(_, chosen, number, transform)| (chosen, number, transform))
+        .ok_or_else(|| Near::refusal(nearest))
+}
+
+/// Whether a responder's SA payload is one of our own transforms, as initiator (RFC 2408 §4.2: exactly one, its
+/// attributes unchanged).
+pub(crate) fn check_answer(
+    payload: Payload<'_>,
+    peer: &PeerConfig<'_>,
+    proposals: &[Phase1Proposal],
+) -> Result<Chosen, Error> {
+    let sa = parse(payload)?;
+    let mut only = None;
+    for proposal in sa.proposals() {
+        let proposal = proposal?;
+        for transform in proposal.transforms() {
+            if only.replace((proposal, transform?)).is_some() {
+                return Err(PeerMisbehaved::SeveralChosen.into());
+            }
+        }
+    }
+    let (proposal, transform) = only.ok_or(PeerMisbehaved::ChosenNotProposed)?;
+    if proposal.protocol != ProtocolId::ISAKMP {
+        return Err(PeerMisbehaved::ChosenNotProposed.into());
+    }
+    let offered = Offered::read(&transform)?;
+    // Some peers answer with a shorter lifetime of their own instead of ours; that is harmless.
+    proposals
+        .iter()
+        .map(|ours| Suite::from(*ours))
+        .find_map(|ours| {
+            let agreed = offered
+                .matches(ours, transform.id, peer.lifetime, LifetimePolicy::Claim)
+                .ok()?;
+            Some(Chosen { suite: ours, agreed })
+        })
+        .ok_or(PeerMisbehaved::ChosenNotProposed.into())
+}
+
+fn parse(payload: Payload<'_>) -> Result<SaBody<'_>, Error> {
+    let sa = SaBody::parse(payload.body, payload.offset)?;
+    // RFC 2407 §4.2 wants 1; some peers say 0, ISAKMP, in phase 1.
+    if !matches!(sa.doi, Doi::IPSEC | Doi::ISAKMP) {
+        return Err(Refusal::Doi(sa.doi).into());
+    }
+    if sa.situation != SITUATION_IDENTITY_ONLY {
+        return Err(Refusal::Situation(sa.situation).into());
+    }
+    sa.check()?;
+    Ok(sa)
+}
+
+pub(crate) fn is_known(crypto: &Crypto, suite: Suite) -> bool {
+    crypto.cipher(suite.encryption, suite.key_bits).is_some()
+        && crypto.hash(suite.hash).is_some()
+        && crypto.group(suite.group).is_some()
+}
+
+/// What a transform of the peer's says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offered {
+    encryption: Option<u32>,
+    key_bits: Option<u32>,
+    hash: Option<u32>,
+    method: Option<u32>,
+    group: Option<u32>,
+    prf: Option<u32>,
+    /// An attribute that we cannot take into account and must not ignore.
+    unsupported: Option<(Phase1Attribute, u32)>,
+    repeated: bool,
+    lifetime: LifetimeReader,
+}
+
+impl Offered {
+    fn read(transform: &Transform<'_>) -> Result<Self, Error> {
+        let mut offered = Self::default();
+        for attribute in transform.attributes() {
+            let attribute = attribute?;
+            let value = attribute.as_u32().unwrap_or(u32::MAX);
+            let place = match Phase1Attribute(attribute.kind) {
+                Phase1Attribute::ENCRYPTION_ALGORITHM => &mut offered.encryption,
+                Phase1Attribute::KEY_LENGTH => &mut offered.key_bits,
+                Phase1Attribute::HASH_ALGORITHM => &mut offered.hash,
+                Phase1Attribute::AUTHENTICATION_METHOD => &mut offered.method,
+                Phase1Attribute::GROUP_DESCRIPTION => &mut offered.group,
+                Phase1Attribute::PRF => &mut offered.prf,
+                Phase1Attribute::LIFE_TYPE => {
+                    offered.lifetime.life_type(&attribute);
+                    continue;
+                }
+                Phase1Attribute::LIFE_DURATION => {
+                    offered.lifetime.duration(&attribute);
+                    continue;
+                }
+                // Sent beside a group description by some; 1 is MODP and 2 is ECP, which the description says too.
+                Phase1Attribute::GROUP_TYPE => continue,
+                other => {
+                    offered.unsupported = Some((other, value));
+                    continue;
+                }
+            };
+            if place.replace(value).is_some() {
+                offered.repeated = true;
+            }
+        }
+        Ok(offered)
+    }
+
+    /// Compares attribute by attribute; on failure, the first that differs and how many agreed before it.
+    fn matches(
+        &self,
+        ours: Suite,
+        transform_id: u8,
+        lifetime: Lifetime,
+        policy: LifetimePolicy,
+    ) -> Result<Agreed, Near> {
+        if transform_id != IsakmpTransformId::KEY_IKE.0 {
+            let attribute = MismatchedAttribute::TransformId;
+            return Err(Near::new(0, attribute, Some(1), Some(transform_id.into())));
+        }
+        if self.repeated {
+            return Err(Near::new(0, MismatchedAttribute::Repeated, None, None));
+        }
+        let key_bits = (ours.key_bits != 0).then_some(u32::from(ours.key_bits));
+        let rows = [
+            (Phase1Attribute::ENCRYPTION_ALGORITHM, Some(ours.encryption.0.into()), self.encryption),
+            (Phase1Attribute::KEY_LENGTH, key_bits, self.key_bits),
+            (Phase1Attribute::HASH_ALGORITHM, Some(ours.hash.0.into()), self.hash),
+            (
+                Phase1Attribute::AUTHENTICATION_METHOD,
+                Some(AuthenticationMethod::PRE_SHARED_KEY.0.into()),
+                self.method,
+            ),
+            (Phase1Attribute::GROUP_DESCRIPTION, Some(ours.group.0.into()), self.group),
+            (Phase1Attribute::PRF, None, self.prf),
+        ];
+        for (agreed, (attribute, ours, theirs)) in (1_u8..).zip(rows) {
+            if ours != theirs {
+                return Err(Near::new(agreed, MismatchedAttribute::Phase1(attribute), ours, theirs));
+            }
+        }
+        if let Some((attribute, value)) = self.unsupported {
+            return Err(Near::new(7, MismatchedAttribute::Phase1(attribute), None, Some(value)));
+        }
+        lifetime::agree(policy, lifetime, self.lifetime.finish(lifetime::DEFAULT)).map_err(
+            |(ours, theirs)| {
+                let attribute = MismatchedAttribute::Phase1(Phase1Attribute::LIFE_DURATION);
+                Near::new(8, attribute, Some(ours), Some(theirs))
+            },
+        )
+    }
+}
+
+/// How far a transform came: for the one sentence that tells people what to change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near {
+    agreed: u8,
+    mismatch: ProposalMismatch,
+}
+
+impl Near {
+    pub(crate) const fn new(
+        agreed: u8,
+        attribute: MismatchedAttribute,
+        ours: Option<u32>,
+        theirs: Option<u32>,
+    ) -> Self {
+        Self {
+            agreed,
+            mismatch: ProposalMismatch { proposal: 0, transform: 0, attribute, ours, theirs },
+        }
+    }
+
+    /// Keeps whichever came further.
+    pub(crate) fn keep(nearest: &mut Option<Self>, near: Self, proposal: u8, transform: u8) {
+        if nearest.is_none_or(|found| near.agreed > found.agreed) {
+            let mismatch = ProposalMismatch { proposal, transform, ..near.mismatch };
+            *nearest = Some(Self { mismatch, ..near });
+        }
+    }
+
+    pub(crate) fn refusal(nearest: Option<Self>) -> Error {
+        Refusal::Proposal(nearest.map_or(
+            ProposalMismatch {
+                proposal: 0,
+                transform: 0,
+                attribute: MismatchedAttribute::TransformId,
+                ours: None,
+                theirs: None,
+            },
+            |near| near.mismatch,
+        ))
+        .into()
+    }
+}

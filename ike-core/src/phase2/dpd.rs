@@ -1,0 +1,168 @@
+//! Dead peer detection: RFC 3706. The peer is asked only when we have sent something and heard nothing; it is answered
+//! always.
+
+use crate::config::DpdAction;
+use crate::endpoint::{Context, Endpoint, Path};
+use crate::event::DownReason;
+use crate::lifetime::{LifetimeReader, shorter};
+use crate::wire::numbers::{Doi, NotifyType, Phase1Attribute, ProtocolId};
+use crate::wire::{CookiePair, NotifyPayload};
+
+impl Endpoint<'_> {
+    /// Answers R-U-THERE with the same sequence number (RFC 3706 §5.4).
+    pub(crate) fn on_r_u_there(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: u16,
+        path: Path,
+        notify: &NotifyPayload<'_>,
+    ) {
+        let Some(ike) = self.store.ikes.get_mut(index) else { return };
+        let sequence = sequence(notify);
+        // The message may be an old one that somebody sends again: only a number that goes up is a sign of life, and
+        // of where the peer is.
+        let fresh = match (sequence, ike.liveness.peer_sequence) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(new), Some(old)) => new > old,
+        };
+        if fresh {
+            ike.liveness.peer_sequence = sequence;
+        }
+        let cookies = ike.cookies;
+        if fresh {
+            self.peer_heard(cx, index, path, true);
+        }
+        self.send_probe(cx, index, cookies, NotifyType::R_U_THERE_ACK, notify.data);
+    }
+
+    /// Any answer to a question that is open counts, whatever its number: some peers get that wrong.
+    pub(crate) fn on_r_u_there_ack(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: u16,
+        notify: &NotifyPayload<'_>,
+    ) {
+        let Some(ike) = self.store.ikes.get(index) else { return };
+        let asked = u32::from(ike.liveness.unanswered);
+        let open = match sequence(notify) {
+            Some(number) => ike.liveness.sequence.wrapping_sub(number) < asked.max(1),
+            None => true,
+        };
+        if asked > 0 && open {
+            // Not taken as a proof of place: with a lenient number it may be an old message.
+            if let Some(ike) = self.store.ikes.get_mut(index) {
+                ike.heard(cx.now);
+            }
+            self.refresh_ike(index);
+        }
+    }
+
+    /// The peer has been silent for too long while we sent: asks it, or gives it up.
+    pub(crate) fn dpd_due(&mut self, cx: &mut Context<'_>, index: u16) {
+        let Some(ike) = self.store.ikes.get_mut(index) else { return };
+        ike.liveness.due = None;
+        let Some(dpd) = cx.config.peers.peer(ike.peer).and_then(|peer| peer.dpd) else { return };
+        if ike.liveness.unanswered >= dpd.tries {
+            return self.peer_dead(cx, index, dpd.action);
+        }
+        if ike.liveness.sequence == 0 {
+            // RFC 3706 §6.2: the first number is random, its highest bit zero.
+            ike.liveness.sequence = cx.rng.next_u32() >> 1;
+        } else {
+            ike.liveness.sequence = ike.liveness.sequence.wrapping_add(1);
+        }
+        ike.liveness.unanswered = ike.liveness.unanswered.saturating_add(1);
+        ike.liveness.due = Some(cx.now.after(dpd.retry));
+        let (cookies, sequence) = (ike.cookies, ike.liveness.sequence.to_be_bytes());
+        self.send_probe(cx, index, cookies, NotifyType::R_U_THERE, &sequence);
+        self.refresh_ike(index);
+    }
+
+    /// The peer did not answer: everything with it ends.
+    fn peer_dead(&mut self, cx: &mut Context<'_>, index: u16, action: DpdAction) {
+        let Some(ike) = self.store.ikes.get(index) else { return };
+        let (owner, peer, path) = (ike.owner, ike.peer, ike.path);
+        let mut lost: heapless::Vec<crate::config::ChildId, { crate::ike_sa::WANTED }> =
+            heapless::Vec::new();
+        for child in self.store.children_by_owner.candidates(owner) {
+            if let Some(sa) = self.store.children.get(child) {
+                if sa.owner == owner && sa.is_live() && !lost.contains(&sa.config) {
+                    let _ = lost.push(sa.config);
+                }
+            }
+        }
+        self.end_children_of(owner, DownReason::PeerDead);
+        let mut next = self.store.ikes_by_owner.candidates(owner).next();
+        while let Some(other) = next {
+            next = self.store.ikes_by_owner.behind(other);
+            if self.store.ikes.get(other).is_some_and(|ike| ike.owner == owner) {
+                self.end_ike(cx, other, DownReason::PeerDead);
+            }
+        }
+        if action == DpdAction::Restart {
+            for child in lost {
+                let _ = self.create_child(cx, peer, child, path);
+            }
+        }
+    }
+
+    fn send_probe(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: u16,
+        cookies: CookiePair,
+        kind: NotifyType,
+        data: &[u8],
+    ) {
+        let mut spi = [0; 16];
+        let (initiator, responder) = spi.split_at_mut(8);
+        initiator.copy_from_slice(&cookies.initiator.0);
+        responder.copy_from_slice(&cookies.responder.0);
+        self.send_informational(cx, index, |message| {
+            let notify = NotifyPayload {
+                doi: Doi::IPSEC,
+                protocol: ProtocolId::ISAKMP,
+                spi: &spi,
+                kind,
+                data,
+                offset: 0,
+            };
+            notify.emit(message)?;
+            Ok(())
+        });
+    }
+
+    /// RESPONDER-LIFETIME for phase 1: the IKE SA ends earlier than we proposed (RFC 2407 §4.6.3.1).
+    pub(crate) fn on_phase1_lifetime(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: u16,
+        notify: &NotifyPayload<'_>,
+    ) {
+        let mut reader = LifetimeReader::default();
+        for attribute in notify.attributes().flatten() {
+            // Some peers write the numbers of phase 2 here (FortiGate): 1 and 2 there are 11 and 12 here.
+            match attribute.kind {
+                kind if kind == Phase1Attribute::LIFE_TYPE.0 || kind == 1 => {
+                    reader.life_type(&attribute);
+                }
+                kind if kind == Phase1Attribute::LIFE_DURATION.0 || kind == 2 => {
+                    reader.duration(&attribute);
+                }
+                _ => {}
+            }
+        }
+        let Some(ike) = self.store.ikes.get_mut(index) else { return };
+        let lifetime = shorter(ike.lifetime, reader.finish(ike.lifetime));
+        if lifetime != ike.lifetime && lifetime.seconds > 0 {
+            ike.lifetime = lifetime;
+            crate::phase1::schedule(cx, ike);
+            self.refresh_ike(index);
+        }
+    }
+}
+
+fn sequence(notify: &NotifyPayload<'_>) -> Option<u32> {
+    <[u8; 4]>::try_from(notify.data).ok().map(u32::from_be_bytes)
+}

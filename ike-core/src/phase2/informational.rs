@@ -1,0 +1,211 @@
+//! Informational exchanges: RFC 2409 §5.7, RFC 2408 §4.8. Notifies and Deletes act only under a verified hash; in the
+//! clear they are hints.
+
+use esp_core::Spi;
+
+use crate::child_sa::{self, Outbound};
+use crate::endpoint::{Context, Endpoint, Path, check_flags};
+use crate::error::{Discard, Failure};
+use crate::event::{DownReason, Role};
+use crate::exchange::state::State;
+use crate::phase2::quick_mode::QuickMode;
+use crate::exchange::{INFORMATIONAL, INFORMATIONAL_CLEAR, Message};
+use crate::keys::hash_1;
+use crate::phase2::{Verified, verify};
+use crate::protect::Algorithms;
+use crate::wire::numbers::{NotifyType, PayloadType, ProtocolId};
+use crate::wire::{CookiePair, DeletePayload, Flags, Header, NotifyPayload};
+
+impl Endpoint<'_> {
+    /// A message of an informational exchange.
+    pub(crate) fn informational_datagram(
+        &mut self,
+        cx: &mut Context<'_>,
+        path: Path,
+        header: &Header,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        if !header.flags.contains(Flags::ENCRYPTION) {
+            return self.informational_in_clear(path, header, datagram);
+        }
+        let index = self.established(header)?;
+        let ike = self.store.ikes.get(index).ok_or(Discard::UnknownSa)?;
+        let algorithms = Algorithms::of_sa(cx.config, ike)?;
+        let (prf, message_id) = (algorithms.prf, header.message_id);
+        let iv = ike.iv.phase2(prf, message_id);
+        let len = datagram.len();
+        let Verified { message, .. } = verify(
+            &algorithms,
+            &ike.cipher_key,
+            &iv,
+            header,
+            datagram,
+            &INFORMATIONAL,
+            |rest| hash_1(prf, &ike.skeyid, message_id, rest),
+        )?;
+        self.count_bytes(index, len);
+        // Message ids of informational exchanges are not remembered: an old message may come again. Whatever it says
+        // must therefore be harmless to repeat, and it proves neither life nor place.
+        for payload in message.payloads() {
+            // A Delete may have ended the IKE SA: what follows has nothing to act on (CVE-2023-38712).
+            if !self.store.ikes.get(index).is_some_and(|ike| ike.is_established()) {
+                break;
+            }
+            match payload.kind {
+                PayloadType::NOTIFICATION => {
+                    let notify = NotifyPayload::parse(payload.body, payload.offset)?;
+                    self.on_notify(cx, index, path, &notify);
+                }
+                PayloadType::DELETE => {
+                    let delete = DeletePayload::parse(payload.body, payload.offset)?;
+                    self.on_delete(cx, index, &delete);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Anybody can have sent this. If one of our exchanges waits for an answer it is kept as a possible explanation.
+    fn informational_in_clear(
+        &mut self,
+        path: Path,
+        header: &Header,
+        datagram: &[u8],
+    ) -> Result<(), Discard> {
+        check_flags(header, false)?;
+        let message = Message::check(datagram, header, &INFORMATIONAL_CLEAR)?;
+        let kind = message
+            .all(PayloadType::NOTIFICATION)
+            .find_map(|payload| NotifyPayload::parse(payload.body, payload.offset).ok())
+            .map_or(NotifyType(0), |notify| notify.kind);
+        let index = self.find_ike(&header.cookies).or_else(|| self.find_begun(&header.cookies));
+        let ike = index.and_then(|index| self.store.ikes.get(index)).ok_or(Discard::UnknownSa)?;
+        if ike.path.remote.ip() != path.remote.ip() {
+            return Err(Discard::WrongAddress);
+        }
+        if let Some(exchange) = ike.exchange.and_then(|index| self.store.exchanges.get_mut(index)) {
+            exchange.hint = Some(kind);
+        }
+        Err(Discard::Hint(kind))
+    }
+
+    /// An error about our first message may come with any responder cookie.
+    fn find_begun(&self, cookies: &CookiePair) -> Option<u16> {
+        self.find_ike(&CookiePair { responder: crate::wire::Cookie::ZERO, ..*cookies })
+    }
+
+    fn on_notify(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: u16,
+        path: Path,
+        notify: &NotifyPayload<'_>,
+    ) {
+        match notify.kind {
+            NotifyType::R_U_THERE => self.on_r_u_there(cx, index, path, notify),
+            NotifyType::R_U_THERE_ACK => self.on_r_u_there_ack(cx, index, notify),
+            NotifyType::INITIAL_CONTACT | NotifyType::CONNECTED | NotifyType::REPLAY_STATUS => {}
+            NotifyType::RESPONDER_LIFETIME if notify.protocol == ProtocolId::ISAKMP => {
+                self.on_phase1_lifetime(cx, index, notify);
+            }
+            kind if kind.0 < 16384 => self.on_error_notify(cx, index, kind),
+            _ => {}
+        }
+    }
+
+    /// An error: about the one quick mode of ours that waits for its answer, if there is just one.
+    fn on_error_notify(&mut self, cx: &mut Context<'_>, index: u16, kind: NotifyType) {
+        let Some(serial) = self.store.ikes.serial(index) else { return };
+        let mut waiting = self.store.exchanges.iter().filter(|(_, exchange)| {
+            exchange.ike == (index, serial)
+                && exchange.role == Role::Initiator
+                && matches!(exchange.state, State::Quick(QuickMode::ExpectAnswer(_)))
+        });
+        if let (Some((exchange, _)), None) = (waiting.next(), waiting.next()) {
+            self.fail_exchange(cx, exchange, Failure::PeerRefused(kind));
+        }
+    }
+
+    /// Deletes of SAs that we know; others may be long gone.
+    fn on_delete(&mut self, cx: &mut Context<'_>, index: u16, delete: &DeletePayload<'_>) {
+        match delete.protocol {
+            ProtocolId::ESP => {
+                for spi in delete.spis() {
+                    let spi = <[u8; 4]>::try_from(spi).ok();
+                    if let Some(spi) = spi.and_then(|spi| Spi::new(u32::from_be_bytes(spi))) {
+                        self.on_delete_child(cx, index, spi);
+                    }
+                }
+            }
+            ProtocolId::ISAKMP => {
+                for spi in delete.spis() {
+                    self.on_delete_ike(cx, index, spi);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The peer does not receive with this SPI any more. Our outbound SA goes at once; the inbound one lingers for
+    /// packets in flight.
+    fn on_delete_child(&mut self, cx: &mut Context<'_>, index: u16, spi: Spi) {
+        let Some(ike) = self.store.ikes.get(index) else { return };
+        let owner = ike.owner;
+        let found = self.store.children_by_owner.candidates(owner).find(|child| {
+            self.store
+                .children
+                .get(*child)
+                .is_some_and(|sa| sa.owner == owner && sa.outbound == Some(spi))
+        });
+        let Some(child) = found else { return };
+        let Some(sa) = self.store.children.get_mut(child) else { return };
+        match sa.phase {
+            child_sa::Phase::Negotiating | child_sa::Phase::Down(_) => {}
+            child_sa::Phase::Ready => self.end_child(child, DownReason::PeerDeleted),
+            child_sa::Phase::Up | child_sa::Phase::Replaced => {
+                if sa.use_outbound == Outbound::Gone {
+                    return;
+                }
+                sa.pending.gone = sa.use_outbound == Outbound::Taken;
+                sa.pending.outbound = false;
+                sa.use_outbound = Outbound::Gone;
+                sa.phase = child_sa::Phase::Replaced;
+                sa.delete_at_end = false;
+                sa.schedule.soft = None;
+                sa.schedule.hard = Some(cx.now.after(cx.config.timing.linger));
+                self.store.children.pending.push(child);
+                self.refresh_child(child);
+            }
+        }
+    }
+
+    fn on_delete_ike(&mut self, cx: &mut Context<'_>, index: u16, spi: &[u8]) {
+        let Some(ike) = self.store.ikes.get(index) else { return };
+        let (Some(initiator), Some(responder)) = (spi.get(..8), spi.get(8..16)) else { return };
+        let owner = ike.owner;
+        let cookies = match (<[u8; 8]>::try_from(initiator), <[u8; 8]>::try_from(responder)) {
+            (Ok(initiator), Ok(responder)) => CookiePair {
+                initiator: crate::wire::Cookie(initiator),
+                responder: crate::wire::Cookie(responder),
+            },
+            _ => return,
+        };
+        // A renewed IKE SA may delete the one before it: both must belong to the same peer.
+        let Some(found) = self.find_ike(&cookies) else { return };
+        if !self.store.ikes.get(found).is_some_and(|ike| ike.owner == owner && ike.is_established())
+        {
+            return;
+        }
+        let with_children = self
+            .store
+            .ikes
+            .get(found)
+            .and_then(|ike| cx.config.peers.peer(ike.peer))
+            .is_some_and(|peer| peer.quirks.delete_ike_deletes_children);
+        if with_children {
+            self.end_children_of(owner, DownReason::PeerDeleted);
+        }
+        self.end_ike(cx, found, DownReason::PeerDeleted);
+    }
+}

@@ -1,0 +1,431 @@
+//! The SA payload of quick mode: ESP transforms, proposed, chosen and checked. RFC 2407 §4.4.4 and §4.5.
+
+use esp_core::{Aead, BlockCipher, Integrity, Mode, Spi, Transform as EspTransform};
+
+use crate::config::{ChildConfig, EspProposal, Lifetime, LifetimePolicy, Preference};
+use crate::error::{Error, MismatchedAttribute, PeerMisbehaved, Refusal};
+use crate::lifetime::{self, Agreed, LifetimeReader};
+use crate::natt::NatMethod;
+use crate::phase1::negotiate::Near;
+use crate::wire::numbers::{
+    AuthenticationAlgorithm, Doi, EncapsulationMode, EspTransformId, GroupDescription,
+    IpsecAttribute, ProtocolId,
+};
+use crate::wire::{
+    AttributesWriter, MessageWriter, Payload, Proposal, SITUATION_IDENTITY_ONLY, SaBody, Transform,
+};
+
+/// An ESP transform as the wire names it. All zero until it is agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EspSuite {
+    /// [`EspTransformId`].
+    id: u8,
+    /// Key length in bits, 0 where the attribute is absent.
+    key_bits: u16,
+    /// [`AuthenticationAlgorithm`], 0 where the attribute is absent.
+    authentication: u16,
+    pub(crate) esn: bool,
+    /// The peer cuts HMAC-SHA2-256 to 96 bits.
+    cut: bool,
+}
+
+impl EspSuite {
+    pub(crate) fn new(proposal: EspProposal) -> Self {
+        let (id, key_bits, authentication) = match proposal.transform {
+            EspTransform::CbcHmac(cipher, integrity) => {
+                let (id, bits) = match cipher {
+                    BlockCipher::Aes128 => (EspTransformId::AES_CBC, 128),
+                    BlockCipher::Aes192 => (EspTransformId::AES_CBC, 192),
+                    BlockCipher::Aes256 => (EspTransformId::AES_CBC, 256),
+                    #[cfg(feature = "legacy")]
+                    BlockCipher::TripleDes => (EspTransformId::TRIPLE_DES, 0),
+                    _ => (EspTransformId(0), 0),
+                };
+                (id, bits, authentication(integrity))
+            }
+            EspTransform::NullHmac(integrity) => {
+                (EspTransformId::NULL, 0, authentication(integrity))
+            }
+            EspTransform::Aead(aead) => {
+                let (id, bits) = match aead {
+                    Aead::Aes128Gcm16 => (EspTransformId::AES_GCM_16, 128),
+                    Aead::Aes192Gcm16 => (EspTransformId::AES_GCM_16, 192),
+                    Aead::Aes256Gcm16 => (EspTransformId::AES_GCM_16, 256),
+                    Aead::ChaCha20Poly1305 => (EspTransformId::CHACHA20_POLY1305, 0),
+                    _ => (EspTransformId(0), 0),
+                };
+                (id, bits, 0)
+            }
+            _ => (EspTransformId(0), 0, 0),
+        };
+        Self { id: id.0, key_bits, authentication, esn: proposal.esn, cut: is_cut(proposal.transform) }
+    }
+
+    /// The transform for the data plane; `None` while nothing is agreed.
+    pub(crate) fn transform(&self) -> Option<EspTransform> {
+        let cipher = match (EspTransformId(self.id), self.key_bits) {
+            (EspTransformId::AES_CBC, 128) => BlockCipher::Aes128,
+            (EspTransformId::AES_CBC, 192) => BlockCipher::Aes192,
+            (EspTransformId::AES_CBC, 256) => BlockCipher::Aes256,
+            #[cfg(feature = "legacy")]
+            (EspTransformId::TRIPLE_DES, 0) => BlockCipher::TripleDes,
+            (EspTransformId::NULL, 0) => return Some(EspTransform::NullHmac(self.integrity()?)),
+            (EspTransformId::AES_GCM_16, 128) => return Some(EspTransform::Aead(Aead::Aes128Gcm16)),
+            (EspTransformId::AES_GCM_16, 192) => return Some(EspTransform::Aead(Aead::Aes192Gcm16)),
+            (EspTransformId::AES_GCM_16, 256) => return Some(EspTransform::Aead(Aead::Aes256Gcm16)),
+            (EspTransformId::CHACHA20_POLY1305, 0) => {
+                return Some(EspTransform::Aead(Aead::ChaCha20Poly1305));
+            }
+            _ => return None,
+        };
+        Some(EspTransform::CbcHmac(cipher, self.integrity()?))
+    }
+
+    fn integrity(&self) -> Option<Integrity> {
+        Some(match AuthenticationAlgorithm(self.authentication) {
+            AuthenticationAlgorithm::HMAC_SHA1 => Integrity::HmacSha1_96,
+            #[cfg(feature = "legacy")]
+            AuthenticationAlgorithm::HMAC_SHA2_256 if self.cut => Integrity::HmacSha256_96,
+            AuthenticationAlgorithm::HMAC_SHA2_256 => Integrity::HmacSha256_128,
+            AuthenticationAlgorithm::HMAC_SHA2_384 => Integrity::HmacSha384_192,
+            AuthenticationAlgorithm::HMAC_SHA2_512 => Integrity::HmacSha512_256,
+            #[cfg(feature = "legacy")]
+            AuthenticationAlgorithm::HMAC_MD5 => Integrity::HmacMd5_96,
+            _ => return None,
+        })
+    }
+}
+
+const fn authentication(integrity: Integrity) -> u16 {
+    match integrity {
+        Integrity::HmacSha1_96 => AuthenticationAlgorithm::HMAC_SHA1.0,
+        Integrity::HmacSha256_128 => AuthenticationAlgorithm::HMAC_SHA2_256.0,
+        Integrity::HmacSha384_192 => AuthenticationAlgorithm::HMAC_SHA2_384.0,
+        Integrity::HmacSha512_256 => AuthenticationAlgorithm::HMAC_SHA2_512.0,
+        #[cfg(feature = "legacy")]
+        Integrity::HmacMd5_96 => AuthenticationAlgorithm::HMAC_MD5.0,
+        #[cfg(feature = "legacy")]
+        Integrity::HmacSha256_96 => AuthenticationAlgorithm::HMAC_SHA2_256.0,
+        _ => 0,
+    }
+}
+
+/// Whether the transform cuts HMAC-SHA2-256 short: the wire has no name for that.
+const fn is_cut(transform: EspTransform) -> bool {
+    match transform {
+        #[cfg(feature = "legacy")]
+        EspTransform::CbcHmac(_, integrity) | EspTransform::NullHmac(integrity) => {
+            matches!(integrity, Integrity::HmacSha256_96)
+        }
+        _ => false,
+    }
+}
+
+/// How ESP is to be carried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encapsulation {
+    pub(crate) mode: Mode,
+    pub(crate) method: NatMethod,
+    pub(crate) udp: bool,
+}
+
+impl Encapsulation {
+    /// The value to propose.
+    pub(crate) const fn attribute(self) -> EncapsulationMode {
+        match (self.udp, self.mode) {
+            (true, mode) => self.method.udp_mode(mode),
+            (false, Mode::Tunnel) => EncapsulationMode::TUNNEL,
+            (false, Mode::Transport) => EncapsulationMode::TRANSPORT,
+        }
+    }
+
+    /// Whether the peer's value means the same. Some peers use the drafts' numbers with RFC 3947, and the other way.
+    fn is(self, value: u32) -> bool {
+        let same = |mode: EncapsulationMode| value == u32::from(mode.0);
+        match (self.udp, self.mode) {
+            (false, Mode::Tunnel) => same(EncapsulationMode::TUNNEL),
+            (false, Mode::Transport) => same(EncapsulationMode::TRANSPORT),
+            (true, Mode::Tunnel) => {
+                same(EncapsulationMode::UDP_TUNNEL) || same(EncapsulationMode::UDP_TUNNEL_DRAFT)
+            }
+            (true, Mode::Transport) => {
+                same(EncapsulationMode::UDP_TRANSPORT)
+                    || same(EncapsulationMode::UDP_TRANSPORT_DRAFT)
+            }
+        }
+    }
+}
+
+/// A transform that was taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chosen {
+    pub(crate) suite: EspSuite,
+    pub(crate) agreed: Agreed,
+    pub(crate) spi: Spi,
+}
+
+/// Appends our SA payload: one ESP proposal, a transform for each entry of the child's configuration.
+pub(crate) fn propose(
+    message: &mut MessageWriter<'_>,
+    child: &ChildConfig<'_>,
+    encapsulation: Encapsulation,
+    spi: Spi,
+) -> Result<(), Error> {
+    let mut sa = message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
+    let mut proposal = sa.proposal(1, ProtocolId::ESP, &spi.to_be_bytes())?;
+    for (number, proposed) in (1_u8..=u8::MAX).zip(child.proposals) {
+        let suite = EspSuite::new(*proposed);
+        let mut attributes = proposal.transform(number, suite.id)?;
+        emit_suite(&mut attributes, suite, child, encapsulation)?;
+    }
+    Ok(())
+}
+
+fn emit_suite(
+    attributes: &mut AttributesWriter<'_, '_>,
+    suite: EspSuite,
+    child: &ChildConfig<'_>,
+    encapsulation: Encapsulation,
+) -> Result<(), Error> {
+    if suite.key_bits != 0 {
+        attributes.attribute_tv(IpsecAttribute::KEY_LENGTH.0, suite.key_bits)?;
+    }
+    if suite.authentication != 0 {
+        attributes.attribute_tv(IpsecAttribute::AUTHENTICATION_ALGORITHM.0, suite.authentication)?;
+    }
+    if let Some(group) = child.pfs {
+        attributes.attribute_tv(IpsecAttribute::GROUP_DESCRIPTION.0, group.0)?;
+    }
+    attributes
+        .attribute_tv(IpsecAttribute::ENCAPSULATION_MODE.0, encapsulation.attribute().0)?;
+    if suite.esn {
+        // RFC 4304 §2: present and 1 for extended sequence numbers, else absent.
+        attributes.attribute_tv(IpsecAttribute::EXTENDED_SEQUENCE_NUMBER.0, 1)?;
+    }
+    lifetime::emit(
+        attributes,
+        IpsecAttribute::LIFE_TYPE.0,
+        IpsecAttribute::LIFE_DURATION.0,
+        child.lifetime,
+    )?;
+    Ok(())
+}
+
+/// Chooses a transform of the peer's offer, as responder.
+pub(crate) fn choose<'a>(
+    payload: Payload<'a>,
+    child: &ChildConfig<'_>,
+    encapsulation: Encapsulation,
+    policy: LifetimePolicy,
+    preference: Preference,
+) -> Result<(Chosen, u8, Transform<'a>), Error> {
+    let sa = parse(payload)?;
+    let mut nearest: Option<Near> = None;
+    let mut best: Option<(usize, Chosen, u8, Transform<'a>)> = None;
+    for proposal in sa.proposals() {
+        let proposal = proposal?;
+        if proposal.protocol != ProtocolId::ESP || is_bundled(&sa, &proposal)? {
+            let attribute = if proposal.protocol == ProtocolId::ESP {
+                MismatchedAttribute::Bundle
+            } else {
+                MismatchedAttribute::Protocol
+            };
+            let theirs = Some(proposal.protocol.0.into());
+            let near = Near::new(0, attribute, Some(ProtocolId::ESP.0.into()), theirs);
+            Near::keep(&mut nearest, near, proposal.number, 0);
+            continue;
+        }
+        let spi = spi(&proposal)?;
+        for transform in proposal.transforms() {
+            let transform = transform?;
+            let offered = Offered::read(&transform)?;
+            for (rank, ours) in child.proposals.iter().enumerate() {
+                let suite = EspSuite::new(*ours);
+                match offered.matches(suite, transform.id, child, encapsulation, policy) {
+                    Ok(agreed) => {
+                        let chosen = Chosen { suite, agreed, spi };
+                        if preference == Preference::Initiator {
+                            return Ok((chosen, proposal.number, transform));
+                        }
+                        if best.as_ref().is_none_or(|(found, ..)| rank < *found) {
+                            best = Some((rank, chosen, proposal.number, transform));
+                        }
+                    }
+                    Err(near) => Near::keep(&mut nearest, near, proposal.number, transform.number),
+                }
+            }
+        }
+    }
+    best.map(|(_, chosen, number, transform)| (chosen, number, transform))
+        .ok_or_else(|| Near::refusal(nearest))
+}
+
+/// Whether the responder's SA payload is one of our transforms, as initiator.
+pub(crate) fn check_answer(
+    payload: Payload<'_>,
+    child: &ChildConfig<'_>,
+    encapsulation: Encapsulation,
+) -> Result<Chosen, Error> {
+    let sa = parse(payload)?;
+    let mut only = None;
+    for proposal in sa.proposals() {
+        let proposal = proposal?;
+        for transform in proposal.transforms() {
+            if only.replace((proposal, transform?)).is_some() {
+                return Err(PeerMisbehaved::SeveralChosen.into());
+            }
+        }
+    }
+    let (proposal, transform) = only.ok_or(PeerMisbehaved::ChosenNotProposed)?;
+    if proposal.protocol != ProtocolId::ESP {
+        return Err(PeerMisbehaved::ChosenNotProposed.into());
+    }
+    let spi = spi(&proposal)?;
+    let offered = Offered::read(&transform)?;
+    child
+        .proposals
+        .iter()
+        .map(|ours| EspSuite::new(*ours))
+        .find_map(|suite| {
+            let policy = LifetimePolicy::Claim;
+            let agreed =
+                offered.matches(suite, transform.id, child, encapsulation, policy).ok()?;
+            Some(Chosen { suite, agreed, spi })
+        })
+        .ok_or(PeerMisbehaved::ChosenNotProposed.into())
+}
+
+fn parse(payload: Payload<'_>) -> Result<SaBody<'_>, Error> {
+    let sa = SaBody::parse(payload.body, payload.offset)?;
+    if sa.doi != Doi::IPSEC {
+        return Err(Refusal::Doi(sa.doi).into());
+    }
+    if sa.situation != SITUATION_IDENTITY_ONLY {
+        return Err(Refusal::Situation(sa.situation).into());
+    }
+    sa.check()?;
+    Ok(sa)
+}
+
+/// Whether another proposal has the same number: then both are meant together (RFC 2408 §4.2), ESP with AH, say.
+fn is_bundled(sa: &SaBody<'_>, proposal: &Proposal<'_>) -> Result<bool, Error> {
+    for other in sa.proposals() {
+        let other = other?;
+        if other.number == proposal.number && other.offset != proposal.offset {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn spi(proposal: &Proposal<'_>) -> Result<Spi, Error> {
+    <[u8; 4]>::try_from(proposal.spi)
+        .ok()
+        .and_then(|spi| Spi::new(u32::from_be_bytes(spi)))
+        .ok_or(PeerMisbehaved::Spi.into())
+}
+
+/// What a transform of the peer's says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offered {
+    key_bits: Option<u32>,
+    authentication: Option<u32>,
+    group: Option<u32>,
+    mode: Option<u32>,
+    esn: Option<u32>,
+    unsupported: Option<(IpsecAttribute, u32)>,
+    repeated: bool,
+    lifetime: LifetimeReader,
+}
+
+impl Offered {
+    fn read(transform: &Transform<'_>) -> Result<Self, Error> {
+        let mut offered = Self::default();
+        for attribute in transform.attributes() {
+            let attribute = attribute?;
+            let value = attribute.as_u32().unwrap_or(u32::MAX);
+            let place = match IpsecAttribute(attribute.kind) {
+                IpsecAttribute::KEY_LENGTH => &mut offered.key_bits,
+                IpsecAttribute::AUTHENTICATION_ALGORITHM => &mut offered.authentication,
+                IpsecAttribute::GROUP_DESCRIPTION => &mut offered.group,
+                IpsecAttribute::ENCAPSULATION_MODE => &mut offered.mode,
+                IpsecAttribute::EXTENDED_SEQUENCE_NUMBER => &mut offered.esn,
+                IpsecAttribute::LIFE_TYPE => {
+                    offered.lifetime.life_type(&attribute);
+                    continue;
+                }
+                IpsecAttribute::LIFE_DURATION => {
+                    offered.lifetime.duration(&attribute);
+                    continue;
+                }
+                other => {
+                    offered.unsupported = Some((other, value));
+                    continue;
+                }
+            };
+            if place.replace(value).is_some() {
+                offered.repeated = true;
+            }
+        }
+        Ok(offered)
+    }
+
+    fn matches(
+        &self,
+        ours: EspSuite,
+        transform_id: u8,
+        child: &ChildConfig<'_>,
+        encapsulation: Encapsulation,
+        policy: LifetimePolicy,
+    ) -> Result<Agreed, Near> {
+        if transform_id != ours.id {
+            let attribute = MismatchedAttribute::TransformId;
+            return Err(Near::new(1, attribute, Some(ours.id.into()), Some(transform_id.into())));
+        }
+        if self.repeated {
+            return Err(Near::new(0, MismatchedAttribute::Repeated, None, None));
+        }
+        let present = |value: u16| (value != 0).then_some(u32::from(value));
+        let esn = match self.esn {
+            Some(0) | None => None,
+            other => other,
+        };
+        let group = child.pfs.map(|GroupDescription(group)| u32::from(group));
+        let rows = [
+            (IpsecAttribute::KEY_LENGTH, present(ours.key_bits), self.key_bits),
+            (
+                IpsecAttribute::AUTHENTICATION_ALGORITHM,
+                present(ours.authentication),
+                self.authentication,
+            ),
+            (IpsecAttribute::EXTENDED_SEQUENCE_NUMBER, ours.esn.then_some(1), esn),
+            (IpsecAttribute::GROUP_DESCRIPTION, group, self.group),
+        ];
+        for (agreed, (attribute, ours, theirs)) in (2_u8..).zip(rows) {
+            if ours != theirs {
+                return Err(Near::new(agreed, MismatchedAttribute::Ipsec(attribute), ours, theirs));
+            }
+        }
+        // RFC 2407 §4.5 leaves an absent mode to the host; nobody sends that, and guessing is worse than refusing.
+        if !self.mode.is_some_and(|mode| encapsulation.is(mode)) {
+            let attribute = MismatchedAttribute::Ipsec(IpsecAttribute::ENCAPSULATION_MODE);
+            let ours = Some(encapsulation.attribute().0.into());
+            return Err(Near::new(6, attribute, ours, self.mode));
+        }
+        if let Some((attribute, value)) = self.unsupported {
+            return Err(Near::new(7, MismatchedAttribute::Ipsec(attribute), None, Some(value)));
+        }
+        let default = Lifetime { ..lifetime::DEFAULT };
+        lifetime::agree(policy, child.lifetime, self.lifetime.finish(default)).map_err(
+            |(ours, theirs)| {
+                let attribute = MismatchedAttribute::Ipsec(IpsecAttribute::LIFE_DURATION);
+                Near::new(8, attribute, Some(ours), Some(theirs))
+            },
+        )
+    }
+}
+
+/// Whether this build can protect packets so.
+pub(crate) fn is_known(proposal: &EspProposal) -> bool {
+    EspSuite::new(*proposal).transform() == Some(proposal.transform)
+}
