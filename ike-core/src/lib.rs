@@ -2,13 +2,27 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "a test fails by panicking"
+    )
+)]
 
-pub mod crypto;
+#[cfg(test)]
+extern crate std;
+
 mod child_sa;
+pub mod crypto;
 mod digest;
 mod endpoint;
 pub mod error;
 mod exchange;
+#[cfg(any(test, feature = "_fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod ike_sa;
 pub mod keys;
 mod lifetime;
@@ -19,6 +33,7 @@ mod protect;
 mod resources;
 mod time;
 mod timer;
+pub mod trace;
 pub mod wire;
 mod work;
 
