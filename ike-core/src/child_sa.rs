@@ -91,8 +91,6 @@ pub(crate) struct ChildSa {
     pub(crate) replaces: Option<ChildSaHandle>,
     /// A quick mode is under way that replaces this one, or has done so.
     pub(crate) successor: Option<ChildSaHandle>,
-    /// Whether this end deletes the pair when the overlap is over (the initiator of the rekey does first).
-    pub(crate) delete_at_end: bool,
     pub(crate) pending: Pending,
 }
 
@@ -118,10 +116,7 @@ impl ChildSa {
     /// What the data plane gets for one direction.
     pub(crate) fn params(&self, spi: Spi, keys: KeyMaterial, owner: u64) -> Option<SaParams> {
         let encap = if self.encap {
-            Encap::Udp {
-                local_port: self.path.local.port(),
-                remote_port: self.path.remote.port(),
-            }
+            Encap::Udp { local_port: self.path.local.port(), remote_port: self.path.remote.port() }
         } else {
             Encap::None
         };

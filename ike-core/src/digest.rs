@@ -45,7 +45,6 @@ pub(crate) enum Kind {
     Spi,
     Owner,
     Peer,
-    Source,
     Exchange,
     FirstMessage,
     Datagram,

@@ -15,13 +15,13 @@ use crate::exchange::OnDuplicate;
 use crate::exchange::state::{Exchange, State};
 use crate::ike_sa::{self, IkeSa};
 use crate::natt::NON_ESP_MARKER;
-use crate::resources::{Queue, Storage};
+use crate::resources::Storage;
 use crate::time::Instant;
 use crate::wire::numbers::{ExchangeType, PayloadType};
 use crate::wire::{Cookie, CookiePair, Flags, Header};
 use crate::work::WorkState;
-use config::{ChildId, Config, PeerId};
-use event::{ChildSaHandle, DownReason, Event, IkeSaHandle, Role, Traffic};
+use config::Config;
+use event::{ChildSaHandle, Event, IkeSaHandle, Role, Traffic};
 
 pub mod config;
 pub(crate) mod diagnostics;
@@ -523,22 +523,34 @@ impl<'s> Endpoint<'s> {
         }
         sa.use_outbound = Outbound::Usable;
         sa.pending.outbound = true;
-        let (replaces, role) = (sa.replaces, sa.role);
+        let (replaces, role, owner, config) = (sa.replaces, sa.role, sa.owner, sa.config);
         self.store.children.pending.push(index);
         self.refresh_child(index);
-        let Some(old) = replaces else { return };
-        if let Some(sa) = self.child_mut(old) {
-            if sa.is_live() {
-                // The initiator of the rekey cleans up; the other end only if it does not (draft-spencer).
-                let wait = cx.config.timing.overlap;
-                let wait = if role == Role::Initiator { wait } else { wait.saturating_mul(2) };
-                sa.phase = child_sa::Phase::Replaced;
-                sa.successor = handle;
-                sa.delete_at_end = true;
+        self.stop_renewing_older(index, owner, config);
+        // Who began the renewal cleans up, after the overlap. The other end waits for the Delete, or for the end of the
+        // old pair's lifetime: should both have begun one, neither then deletes what the other has just made.
+        let (Some(old), Role::Initiator) = (replaces, role) else { return };
+        if let Some(sa) = self.child_mut(old).filter(|sa| sa.is_live()) {
+            sa.phase = child_sa::Phase::Replaced;
+            sa.successor = handle;
+            sa.schedule.soft = None;
+            let end = cx.now.after(cx.config.timing.overlap);
+            sa.schedule.hard = Some(sa.schedule.hard.map_or(end, |hard| hard.min(end)));
+            self.refresh_child(old.index);
+        }
+    }
+
+    /// Only the newest pair of a child is renewed; redundant ones, from renewals that both ends began, run out.
+    fn stop_renewing_older(&mut self, newest: u16, owner: u64, config: config::ChildId) {
+        let serial = self.store.children.serial(newest);
+        let mut next = self.store.children_by_owner.candidates(owner).next();
+        while let Some(index) = next {
+            next = self.store.children_by_owner.behind(index);
+            let older = self.store.children.serial(index) < serial;
+            let Some(sa) = self.store.children.get_mut(index) else { continue };
+            if older && sa.owner == owner && sa.config == config && sa.is_live() {
                 sa.schedule.soft = None;
-                let end = cx.now.after(wait);
-                sa.schedule.hard = Some(sa.schedule.hard.map_or(end, |hard| hard.min(end)));
-                self.refresh_child(old.index);
+                self.refresh_child(index);
             }
         }
     }

@@ -378,7 +378,9 @@ impl Error {
                 | PeerMisbehaved::TooManyPayloads(_)
                 | PeerMisbehaved::PayloadOrder(_) => NotifyType::PAYLOAD_MALFORMED,
                 PeerMisbehaved::UnexpectedPayload(_) => NotifyType::INVALID_PAYLOAD_TYPE,
-                PeerMisbehaved::NotEncrypted | PeerMisbehaved::Encrypted => NotifyType::INVALID_FLAGS,
+                PeerMisbehaved::NotEncrypted | PeerMisbehaved::Encrypted => {
+                    NotifyType::INVALID_FLAGS
+                }
                 PeerMisbehaved::UnexpectedExchange(_) => NotifyType::INVALID_EXCHANGE_TYPE,
                 PeerMisbehaved::MessageId(_) | PeerMisbehaved::MessageIdReused(_) => {
                     NotifyType::INVALID_MESSAGE_ID
@@ -458,6 +460,12 @@ impl From<Error> for Discard {
 impl From<Malformed> for Discard {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
+    }
+}
+
+impl From<PeerMisbehaved> for Discard {
+    fn from(misbehaved: PeerMisbehaved) -> Self {
+        Self::PeerMisbehaved(misbehaved)
     }
 }
 

@@ -113,8 +113,6 @@ pub(crate) struct IkeSa {
     /// The IKE SA that this one is to replace.
     pub(crate) replaces: Option<IkeSaHandle>,
     pub(crate) pending: Pending,
-    /// The initiator's side of the INITIAL-CONTACT that may be obeyed once (RFC 2407 §4.6.3.3).
-    pub(crate) source: u64,
 }
 
 impl IkeSa {
@@ -145,7 +143,6 @@ impl IkeSa {
             replaced_by: None,
             replaces: None,
             pending: Pending::default(),
-            source: 0,
         }
     }
 
@@ -158,11 +155,6 @@ impl IkeSa {
 
     pub(crate) fn is_established(&self) -> bool {
         self.phase == Phase::Established
-    }
-
-    /// Half-open, and the initiator has not shown by our cookie that it is where it says.
-    pub(crate) fn is_unproven(&self, awaits_first_echo: bool) -> bool {
-        self.phase == Phase::HalfOpen && self.role == Role::Responder && awaits_first_echo
     }
 
     /// Remembers a message id of a quick mode; `false` if it was used before or the table is full.

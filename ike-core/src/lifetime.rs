@@ -5,11 +5,11 @@ use core::time::Duration;
 use rand_core::CryptoRng;
 
 use crate::config::{Lifetime, LifetimePolicy, Timing};
+use crate::error::BufferTooSmall;
 use crate::event::Role;
 use crate::time::Instant;
 use crate::wire::numbers::LifeType;
 use crate::wire::{Attribute, AttributesWriter};
-use crate::error::BufferTooSmall;
 
 /// What a peer who names no lifetime means (RFC 2407 §4.5: 28 800 seconds).
 pub(crate) const DEFAULT: Lifetime = Lifetime { seconds: 28_800, kilobytes: 0 };

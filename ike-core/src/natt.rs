@@ -46,10 +46,13 @@ pub fn classify(datagram: &mut [u8]) -> Classified<'_> {
     if datagram == KEEPALIVE {
         return Classified::Keepalive;
     }
-    match datagram.split_at_mut_checked(NON_ESP_MARKER.len()) {
-        Some((marker, message)) if *marker == NON_ESP_MARKER => Classified::Ike(message),
-        Some(_) => Classified::Esp(datagram),
-        None => Classified::Short,
+    if datagram.starts_with(&NON_ESP_MARKER) {
+        let (_, message) = datagram.split_at_mut_checked(NON_ESP_MARKER.len()).unwrap_or_default();
+        Classified::Ike(message)
+    } else if datagram.len() < NON_ESP_MARKER.len() {
+        Classified::Short
+    } else {
+        Classified::Esp(datagram)
     }
 }
 

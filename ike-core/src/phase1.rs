@@ -12,8 +12,8 @@ use crate::digest::Kind;
 use crate::endpoint::{Context, Endpoint, Path};
 use crate::error::{Capacity, Discard, Error, Failure, PeerMisbehaved, Refusal};
 use crate::event::{DownReason, Role};
-use crate::exchange::{Message, MessageSpec};
 use crate::exchange::state::{DhWork, Private, State};
+use crate::exchange::{Message, MessageSpec};
 use crate::ike_sa::{Announced, IkeSa, Phase};
 use crate::lifetime;
 use crate::wire::numbers::{
@@ -275,8 +275,7 @@ impl Endpoint<'_> {
     ) {
         let contact = message.all(PayloadType::NOTIFICATION).any(|payload| {
             NotifyPayload::parse(payload.body, payload.offset).is_ok_and(|notify| {
-                notify.kind == NotifyType::INITIAL_CONTACT
-                    && notify.protocol == ProtocolId::ISAKMP
+                notify.kind == NotifyType::INITIAL_CONTACT && notify.protocol == ProtocolId::ISAKMP
             })
         });
         if contact {
@@ -290,9 +289,11 @@ impl Endpoint<'_> {
         let digest = ike.peer_digest(&self.digests);
         let other_ike = self.store.ikes_by_peer.candidates(digest).any(|other| {
             other != ike_index
-                && self.store.ikes.get(other).is_some_and(|other| {
-                    other.peer == ike.peer && other.is_established()
-                })
+                && self
+                    .store
+                    .ikes
+                    .get(other)
+                    .is_some_and(|other| other.peer == ike.peer && other.is_established())
         });
         let child = self.store.children.iter().any(|(_, child)| child.peer == ike.peer);
         !other_ike && !child && ike.replaces.is_none()

@@ -18,7 +18,7 @@ mod ring;
 pub(crate) use index::Index;
 pub(crate) use pool::Pool;
 pub(crate) use queue::Queue;
-pub(crate) use ring::{Outgoing, Ring};
+pub(crate) use ring::Ring;
 
 use crate::endpoint::diagnostics::Diagnostics;
 use pool::PoolArrays;
@@ -122,7 +122,8 @@ impl<const I: usize, const X: usize, const C: usize, const M: usize> Resources<I
     #[must_use]
     pub const fn footprint() -> Footprint {
         Footprint {
-            ike_sas: size_of::<PoolArrays<IkeSa, I>>().saturating_add(size_of::<[IndexArrays<I>; 3]>()),
+            ike_sas: size_of::<PoolArrays<IkeSa, I>>()
+                .saturating_add(size_of::<[IndexArrays<I>; 3]>()),
             exchanges: size_of::<PoolArrays<Exchange, X>>()
                 .saturating_add(size_of::<IndexArrays<X>>())
                 .saturating_add(size_of::<[[u16; X]; 2]>()),

@@ -302,7 +302,15 @@ impl Endpoint<'_> {
                 place.copy_from_slice(value);
             }
             let peer_public_len = value.len();
-            return Some(Job { exchange: index, serial, work, group, private, peer_public, peer_public_len });
+            return Some(Job {
+                exchange: index,
+                serial,
+                work,
+                group,
+                private,
+                peer_public,
+                peer_public_len,
+            });
         }
         None
     }
@@ -331,7 +339,11 @@ impl Endpoint<'_> {
         if expected != (result.public_len > 0, result.shared_len > 0) {
             return Err(ApiError::Stale);
         }
-        self.store_public(index, work.public, result.public.get(..result.public_len).unwrap_or_default());
+        self.store_public(
+            index,
+            work.public,
+            result.public.get(..result.public_len).unwrap_or_default(),
+        );
         self.work_done(cx, index, result.shared.get(..result.shared_len).unwrap_or_default());
         Ok(())
     }

@@ -11,30 +11,33 @@ use esp_core::{Mode, PolicyId, TrafficSelectors};
 use crate::crypto::Crypto;
 use crate::wire::numbers::{GroupDescription, HashAlgorithm, IdType, LifeType};
 
-/// Everything the engine needs to know of the host'"'"'s wishes.
+/// Everything the engine needs to know of the host's wishes.
 #[derive(Clone, Copy)]
-pub struct Config<'"'"'c> {
+pub struct Config<'c> {
     /// Whom to speak with.
-    pub peers: &'"'"'c dyn PeerDirectory,
+    pub peers: &'c dyn PeerDirectory,
     /// The algorithms at hand.
-    pub crypto: &'"'"'c Crypto,
+    pub crypto: &'c Crypto,
     /// Clocks and counts.
     pub timing: Timing,
     /// What unproven peers may cost.
     pub limits: Limits,
 }
 
-impl core::fmt::Debug for Config<'"'"'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'"'"'_>) -> core::fmt::Result {
-        f.debug_struct("Config").field("timing", &self.timing).field("limits", &self.limits).finish_non_exhaustive()
+impl core::fmt::Debug for Config<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Config")
+            .field("timing", &self.timing)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
-/// The host'"'"'s own number for a peer. It must stay the same as long as an SA with that peer may live.
+/// The host's own number for a peer. It must stay the same as long as an SA with that peer may live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u32);
 
-/// The host'"'"'s own number for a child of a peer: one pair of selectors with its proposals.
+/// The host's own number for a child of a peer: one pair of selectors with its proposals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildId(pub u32);
 
@@ -42,18 +45,18 @@ pub struct ChildId(pub u32);
 /// database, brings its own. A lookup is pure: it cannot call the engine.
 pub trait PeerDirectory {
     /// The peer with this number.
-    fn peer(&self, id: PeerId) -> Option<PeerConfig<'"'"'_>>;
+    fn peer(&self, id: PeerId) -> Option<PeerConfig<'_>>;
 
     /// The peer a first message from `remote` belongs to. In main mode the key is chosen by it, because the
     /// identity comes encrypted under that key (RFC 2409 §5.4). The most specific entry should win.
     fn by_address(&self, remote: IpAddr) -> Option<PeerId>;
 
     /// The peer that identifies itself so in aggressive mode, from this address.
-    fn by_identity(&self, identity: &Identity<'"'"'_>, remote: IpAddr) -> Option<PeerId>;
+    fn by_identity(&self, identity: &Identity<'_>, remote: IpAddr) -> Option<PeerId>;
 }
 
-impl PeerDirectory for [PeerConfig<'"'"'_>] {
-    fn peer(&self, id: PeerId) -> Option<PeerConfig<'"'"'_>> {
+impl PeerDirectory for [PeerConfig<'_>] {
+    fn peer(&self, id: PeerId) -> Option<PeerConfig<'_>> {
         self.iter().find(|peer| peer.id == id).copied()
     }
 
@@ -64,7 +67,7 @@ impl PeerDirectory for [PeerConfig<'"'"'_>] {
             .map(|(_, id)| id)
     }
 
-    fn by_identity(&self, identity: &Identity<'"'"'_>, remote: IpAddr) -> Option<PeerId> {
+    fn by_identity(&self, identity: &Identity<'_>, remote: IpAddr) -> Option<PeerId> {
         self.iter()
             .filter(|peer| peer.remote_id.accepts(identity, remote))
             .filter_map(|peer| peer.remote.specificity(remote).map(|bits| (bits, peer.id)))
@@ -73,8 +76,8 @@ impl PeerDirectory for [PeerConfig<'"'"'_>] {
     }
 }
 
-impl<const N: usize> PeerDirectory for [PeerConfig<'"'"'_>; N] {
-    fn peer(&self, id: PeerId) -> Option<PeerConfig<'"'"'_>> {
+impl<const N: usize> PeerDirectory for [PeerConfig<'_>; N] {
+    fn peer(&self, id: PeerId) -> Option<PeerConfig<'_>> {
         self.as_slice().peer(id)
     }
 
@@ -82,24 +85,24 @@ impl<const N: usize> PeerDirectory for [PeerConfig<'"'"'_>; N] {
         self.as_slice().by_address(remote)
     }
 
-    fn by_identity(&self, identity: &Identity<'"'"'_>, remote: IpAddr) -> Option<PeerId> {
+    fn by_identity(&self, identity: &Identity<'_>, remote: IpAddr) -> Option<PeerId> {
         self.as_slice().by_identity(identity, remote)
     }
 }
 
 /// One peer: who it is, how it proves that, what may be agreed with it.
 #[derive(Clone, Copy, Debug)]
-pub struct PeerConfig<'"'"'c> {
-    /// The host'"'"'s number for it.
+pub struct PeerConfig<'c> {
+    /// The host's number for it.
     pub id: PeerId,
     /// The addresses it comes from.
     pub remote: RemoteAddress,
     /// Who we say we are.
-    pub local_id: Identity<'"'"'c>,
+    pub local_id: Identity<'c>,
     /// Who it must say it is.
-    pub remote_id: RemoteId<'"'"'c>,
+    pub remote_id: RemoteId<'c>,
     /// How both prove it.
-    pub authentication: Authentication<'"'"'c>,
+    pub authentication: Authentication<'c>,
     /// The phase 1 exchange we start with.
     pub exchange: Phase1Mode,
     /// Whether to answer aggressive mode with a pre-shared key. It hands anyone who asks a hash to guess the key
@@ -108,13 +111,13 @@ pub struct PeerConfig<'"'"'c> {
     /// Whose order counts when we choose from several proposals.
     pub preference: Preference,
     /// Phase 1 proposals, best first. All go into one message, so there is little use for more than four.
-    pub proposals: &'"'"'c [Phase1Proposal],
+    pub proposals: &'c [Phase1Proposal],
     /// Lifetime of the IKE SA.
     pub lifetime: Lifetime,
     /// What to do about a peer that wants another lifetime.
     pub lifetime_policy: LifetimePolicy,
     /// The child SAs that may be set up.
-    pub children: &'"'"'c [ChildConfig<'"'"'c>],
+    pub children: &'c [ChildConfig<'c>],
     /// NAT traversal.
     pub nat_traversal: NatTraversal,
     /// Dead peer detection; `None` answers probes but sends none.
@@ -125,16 +128,16 @@ pub struct PeerConfig<'"'"'c> {
     pub quirks: Quirks,
 }
 
-impl<'"'"'c> PeerConfig<'"'"'c> {
+impl<'c> PeerConfig<'c> {
     /// A peer at one address that is known by that address, with a pre-shared key and defaults for the rest.
     #[must_use]
     pub const fn new(
         id: PeerId,
         local: IpAddr,
         remote: IpAddr,
-        psk: Secret<'"'"'c>,
-        proposals: &'"'"'c [Phase1Proposal],
-        children: &'"'"'c [ChildConfig<'"'"'c>],
+        psk: Secret<'c>,
+        proposals: &'c [Phase1Proposal],
+        children: &'c [ChildConfig<'c>],
     ) -> Self {
         Self {
             id,
@@ -158,7 +161,7 @@ impl<'"'"'c> PeerConfig<'"'"'c> {
 
     /// The child with this number.
     #[must_use]
-    pub fn child(&self, id: ChildId) -> Option<&'"'"'c ChildConfig<'"'"'c>> {
+    pub fn child(&self, id: ChildId) -> Option<&'c ChildConfig<'c>> {
         self.children.iter().find(|child| child.id == id)
     }
 }
@@ -180,9 +183,8 @@ impl RemoteAddress {
     pub fn specificity(&self, remote: IpAddr) -> Option<u16> {
         match *self {
             Self::Host(address) => (address == remote).then_some(129),
-            Self::Subnet(network, prefix) => {
-                same_prefix(network, remote, prefix).then_some(u16::from(prefix).saturating_add(1).min(128))
-            }
+            Self::Subnet(network, prefix) => same_prefix(network, remote, prefix)
+                .then_some(u16::from(prefix).saturating_add(1).min(128)),
             Self::Any => Some(0),
         }
     }
@@ -213,34 +215,34 @@ fn same_prefix(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
 
 /// A phase 1 identity (RFC 2407 §4.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity<'"'"'c> {
+pub enum Identity<'c> {
     /// ID_IPV4_ADDR or ID_IPV6_ADDR.
     Address(IpAddr),
     /// ID_FQDN: a name without a final dot.
-    Fqdn(&'"'"'c str),
+    Fqdn(&'c str),
     /// ID_USER_FQDN: user@name.
-    UserFqdn(&'"'"'c str),
+    UserFqdn(&'c str),
     /// ID_KEY_ID: opaque bytes.
-    KeyId(&'"'"'c [u8]),
+    KeyId(&'c [u8]),
     /// Any other type, with the bytes of its data as they stand on the wire (a distinguished name in DER, say).
-    Other(IdType, &'"'"'c [u8]),
+    Other(IdType, &'c [u8]),
 }
 
 /// What a peer must identify itself as.
 #[derive(Clone, Copy, Debug)]
-pub enum RemoteId<'"'"'c> {
+pub enum RemoteId<'c> {
     /// Exactly this.
-    Exactly(Identity<'"'"'c>),
+    Exactly(Identity<'c>),
     /// One of these.
-    OneOf(&'"'"'c [Identity<'"'"'c>]),
+    OneOf(&'c [Identity<'c>]),
     /// Anyone who holds the key. Sensible only where a key belongs to one peer alone.
     Anyone,
 }
 
-impl RemoteId<'"'"'_> {
+impl RemoteId<'_> {
     /// Whether `claimed` may be this peer, seen at the address `remote`.
     #[must_use]
-    pub fn accepts(&self, claimed: &Identity<'"'"'_>, remote: IpAddr) -> bool {
+    pub fn accepts(&self, claimed: &Identity<'_>, remote: IpAddr) -> bool {
         let _ = remote;
         match self {
             Self::Exactly(identity) => identity.is(claimed),
@@ -250,10 +252,10 @@ impl RemoteId<'"'"'_> {
     }
 }
 
-impl Identity<'"'"'_> {
+impl Identity<'_> {
     /// Whether both name the same. Names of hosts compare without case (RFC 4343), keys byte for byte.
     #[must_use]
-    pub fn is(&self, other: &Identity<'"'"'_>) -> bool {
+    pub fn is(&self, other: &Identity<'_>) -> bool {
         match (self, other) {
             (Self::Address(a), Identity::Address(b)) => a == b,
             (Self::Fqdn(a), Identity::Fqdn(b)) | (Self::UserFqdn(a), Identity::UserFqdn(b)) => {
@@ -269,22 +271,22 @@ impl Identity<'"'"'_> {
 /// How a peer is authenticated. Signatures and XAUTH are not supported yet; their payloads are parsed and refused.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Authentication<'"'"'c> {
+pub enum Authentication<'c> {
     /// A key that both know (RFC 2409 §5.4).
-    PreSharedKey(Secret<'"'"'c>),
+    PreSharedKey(Secret<'c>),
 }
 
 /// A secret that the host keeps: its bytes, or somebody who computes with it.
 #[derive(Clone, Copy)]
-pub enum Secret<'"'"'c> {
+pub enum Secret<'c> {
     /// The key itself, 1 to 256 bytes. Never truncated: a longer one is refused by [`Config::check`].
-    Bytes(&'"'"'c [u8]),
+    Bytes(&'c [u8]),
     /// A secure element, or a database that hands keys out one at a time.
-    Oracle(&'"'"'c dyn PskOracle),
+    Oracle(&'c dyn PskOracle),
 }
 
-impl core::fmt::Debug for Secret<'"'"'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'"'"'_>) -> core::fmt::Result {
+impl core::fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Secret(..)")
     }
 }
@@ -294,7 +296,13 @@ pub trait PskOracle {
     /// Writes SKEYID = prf(pre-shared-key, Ni_b | Nr_b) (RFC 2409 §5), the PRF being HMAC over `hash`, into
     /// `skeyid`, whose length is that of the hash. `false` if it cannot: the exchange then ends with
     /// `NoCredentials`.
-    fn skeyid(&self, peer: PeerId, hash: HashAlgorithm, nonces: &[&[u8]], skeyid: &mut [u8]) -> bool;
+    fn skeyid(
+        &self,
+        peer: PeerId,
+        hash: HashAlgorithm,
+        nonces: &[&[u8]],
+        skeyid: &mut [u8],
+    ) -> bool;
 }
 
 /// Which phase 1 exchange we begin with.
@@ -362,10 +370,10 @@ impl Lifetime {
     }
 }
 
-/// What a responder does when the initiator proposes another lifetime than its own (racoon'"'"'s `proposal_check`).
+/// What a responder does when the initiator proposes another lifetime than its own (racoon's `proposal_check`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LifetimePolicy {
-    /// Take the initiator'"'"'s.
+    /// Take the initiator's.
     Obey,
     /// Use the shorter; if ours is, say so with RESPONDER-LIFETIME (RFC 2407 §4.6.3.1).
     Claim,
@@ -377,8 +385,8 @@ pub enum LifetimePolicy {
 
 /// One pair of selectors with what may protect it: what one quick mode negotiates.
 #[derive(Clone, Copy, Debug)]
-pub struct ChildConfig<'"'"'c> {
-    /// The host'"'"'s number for it.
+pub struct ChildConfig<'c> {
+    /// The host's number for it.
     pub id: ChildId,
     /// The entry of the security policy database it serves.
     pub policy: PolicyId,
@@ -387,7 +395,7 @@ pub struct ChildConfig<'"'"'c> {
     /// Tunnel or transport.
     pub mode: Mode,
     /// ESP transforms, best first.
-    pub proposals: &'"'"'c [EspProposal],
+    pub proposals: &'c [EspProposal],
     /// Perfect forward secrecy: the group of a second Diffie-Hellman.
     pub pfs: Option<GroupDescription>,
     /// Lifetime; seconds are kept here, bytes by the data plane.

@@ -85,7 +85,7 @@ pub enum Event {
         child: ChildSaHandle,
         /// With whom.
         peer: PeerId,
-        /// Which entry of the peer'"'"'s configuration.
+        /// Which entry of the peer's configuration.
         config: ChildId,
         /// The policy it serves.
         policy: PolicyId,
@@ -93,7 +93,7 @@ pub enum Event {
         role: Role,
         /// Our SPI.
         inbound: Spi,
-        /// The peer'"'"'s SPI.
+        /// The peer's SPI.
         outbound: Spi,
         /// The pair it will replace, if it is a rekey.
         replaces: Option<ChildSaHandle>,
@@ -118,7 +118,7 @@ pub enum Event {
         peer: PeerId,
         /// Our SPI.
         inbound: Spi,
-        /// The peer'"'"'s SPI.
+        /// The peer's SPI.
         outbound: Spi,
         /// Why.
         reason: DownReason,

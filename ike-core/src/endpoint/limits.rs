@@ -17,7 +17,8 @@ impl DhRate {
         let full = u64::from(per_second).saturating_mul(1000);
         if self.started {
             let passed = now.as_millis().saturating_sub(self.at.as_millis());
-            self.filled = self.filled.saturating_add(passed.saturating_mul(per_second.into())).min(full);
+            self.filled =
+                self.filled.saturating_add(passed.saturating_mul(per_second.into())).min(full);
         } else {
             (self.filled, self.started) = (full, true);
         }

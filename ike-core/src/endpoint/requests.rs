@@ -70,8 +70,7 @@ impl Endpoint<'_> {
         if !child_config.proposals.iter().all(negotiate::is_known) {
             return Err(ApiError::UnknownAlgorithm);
         }
-        let digest =
-            self.digests.of_address(crate::digest::Kind::Peer, peer.0, path.remote.ip());
+        let digest = self.digests.of_address(crate::digest::Kind::Peer, peer.0, path.remote.ip());
         let newest = |phase_is: fn(Phase) -> bool| {
             self.store
                 .ikes_by_peer

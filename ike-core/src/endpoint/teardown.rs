@@ -313,8 +313,7 @@ impl Endpoint<'_> {
         kind: NotifyType,
         received_len: usize,
     ) {
-        let cookies =
-            crate::wire::CookiePair { initiator, responder: crate::wire::Cookie::ZERO };
+        let cookies = crate::wire::CookiePair { initiator, responder: crate::wire::Cookie::ZERO };
         let header = header(cookies, ExchangeType::INFORMATIONAL, 0, false);
         let notify = NotifyPayload {
             doi: Doi::IPSEC,

@@ -157,15 +157,8 @@ impl Endpoint<'_> {
         self.make_room(cx, peer.id, path)?;
         let responder = self.fresh_cookie(cx.rng);
         let cookies = CookiePair { initiator: first.cookies.initiator, responder };
-        let len = message_2(
-            self.store.scratch,
-            peer,
-            cookies,
-            number,
-            &transform,
-            &message,
-            answer,
-        )?;
+        let len =
+            message_2(self.store.scratch, peer, cookies, number, &transform, &message, answer)?;
         // Nothing is amplified for an address that may be forged.
         if len > datagram.len() {
             return Err(Capacity::Message(len).into());
@@ -219,10 +212,9 @@ impl Endpoint<'_> {
         let role = exchange.role;
         let [_, second, third, fourth, fifth, sixth] = &MAIN_MODE;
         match state {
-            MainMode::ExpectSa { sa_i } => {
-                self.on_sa(cx, path, index, ike_index, sa_i, header, datagram, second)
-                    .map_err(Discard::from)
-            }
+            MainMode::ExpectSa { sa_i } => self
+                .on_sa(cx, path, index, ike_index, sa_i, header, datagram, second)
+                .map_err(Discard::from),
             MainMode::ExpectInitiatorPublic { sa_i } => self
                 .on_initiator_public(cx, path, index, ike_index, sa_i, header, datagram, third)
                 .map_err(Discard::from),
@@ -276,8 +268,7 @@ impl Endpoint<'_> {
         let mut arena = Arena::new(self.store.buffers.held_mut(index), held_len);
         let public_i = arena.reserve(group.public_len())?;
         let held_len = arena.len();
-        let work =
-            DhWork { group: chosen.suite.group, public: Some(public_i), peer_public: None };
+        let work = DhWork { group: chosen.suite.group, public: Some(public_i), peer_public: None };
         self.begin_work(cx, index, work)?;
         // From here on nothing fails.
         if let Some(ike) = self.store.ikes.get_mut(ike_index) {
@@ -389,41 +380,32 @@ impl Endpoint<'_> {
         spec: &MessageSpec,
     ) -> Result<(), Discard> {
         let ike = self.store.ikes.get(ike_index).ok_or(Discard::UnknownSa)?;
-        let peer = cx
-            .config
-            .peers
-            .peer(ike.peer)
-            .ok_or(Discard::Refused(Refusal::Unconfigured))?;
+        let peer = cx.config.peers.peer(ike.peer).ok_or(Discard::Refused(Refusal::Unconfigured))?;
         let algorithms = Algorithms::of_sa(cx.config, ike)?;
         let clear = check_flags(header, true).is_err();
         if clear && !peer.quirks.accept_unencrypted_auth {
             return Err(PeerMisbehaved::NotEncrypted.into());
         }
-        let next_iv = if clear {
-            ike.iv
-        } else {
-            algorithms.decrypt(&ike.cipher_key, &ike.iv, datagram)?
-        };
+        let next_iv =
+            if clear { ike.iv } else { algorithms.decrypt(&ike.cipher_key, &ike.iv, datagram)? };
         // Under a wrong key the message decrypts to noise; what the parser says of noise helps nobody.
-        let message =
-            Message::check(datagram, header, spec).map_err(|_| Discard::Undecryptable)?;
+        let message = Message::check(datagram, header, spec).map_err(|_| Discard::Undecryptable)?;
         let id = message.find(PayloadType::ID)?;
         let hash = message.find(PayloadType::HASH)?;
         let held = self.store.buffers.held(index);
         let hashed = transcript.of(held, ike.cookies);
         let owner = self.owner_digest(peer.id, id.body);
-        let proof =
-            match auth::verify(ike, &peer, &algorithms, &hashed, id, hash, path, owner) {
-                Ok(proof) => proof,
-                Err(Error::Refused(Refusal::Authentication)) => {
-                    return Err(Discard::Unauthenticated);
-                }
-                // The peer holds the key, and is not the one it has to be: that ends the exchange.
-                Err(error) => {
-                    self.fail_exchange(cx, index, Failure::Error(error));
-                    return Err(error.into());
-                }
-            };
+        let proof = match auth::verify(ike, &peer, &algorithms, &hashed, id, hash, path, owner) {
+            Ok(proof) => proof,
+            Err(Error::Refused(Refusal::Authentication)) => {
+                return Err(Discard::Unauthenticated);
+            }
+            // The peer holds the key, and is not the one it has to be: that ends the exchange.
+            Err(error) => {
+                self.fail_exchange(cx, index, Failure::Error(error));
+                return Err(error.into());
+            }
+        };
         let role = ike.role;
         match role {
             Role::Responder => {
@@ -725,4 +707,3 @@ pub(crate) fn emit_initial_contact(
     notify.emit(message)?;
     Ok(())
 }
-

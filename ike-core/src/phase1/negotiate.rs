@@ -1,7 +1,9 @@
 //! The SA payload of phase 1: what we propose, which transform we choose, and whether an answer is one of ours.
 //! RFC 2409 §4 and Appendix A; RFC 2408 §4.2.
 
-use crate::config::{Lifetime, LifetimePolicy, PeerConfig, Phase1Cipher, Phase1Proposal, Preference};
+use crate::config::{
+    Lifetime, LifetimePolicy, PeerConfig, Phase1Cipher, Phase1Proposal, Preference,
+};
 use crate::crypto::Crypto;
 use crate::error::{Error, MismatchedAttribute, PeerMisbehaved, ProposalMismatch, Refusal};
 use crate::lifetime::{self, Agreed, LifetimeReader};
@@ -106,7 +108,12 @@ pub(crate) fn choose<'a>(
             for (rank, ours) in peer.proposals.iter().enumerate() {
                 let ours = Suite::from(*ours);
                 let verdict = if proposal.protocol != ProtocolId::ISAKMP {
-                    Err(Near::new(0, MismatchedAttribute::Protocol, Some(1), Some(proposal.protocol.0.into())))
+                    Err(Near::new(
+                        0,
+                        MismatchedAttribute::Protocol,
+                        Some(1),
+                        Some(proposal.protocol.0.into()),
+                    ))
                 } else if !is_known(crypto, ours) {
                     continue;
                 } else {
@@ -116,7 +123,9 @@ pub(crate) fn choose<'a>(
                     Ok(agreed) => {
                         let chosen = Chosen { suite: ours, agreed };
                         match peer.preference {
-                            Preference::Initiator => return Ok((chosen, proposal.number, transform)),
+                            Preference::Initiator => {
+                                return Ok((chosen, proposal.number, transform));
+                            }
                             Preference::Responder => {
                                 if best.as_ref().is_none_or(|(found, ..)| rank < *found) {
                                     best = Some((rank, chosen, proposal.number, transform));
@@ -160,9 +169,8 @@ pub(crate) fn check_answer(
         .iter()
         .map(|ours| Suite::from(*ours))
         .find_map(|ours| {
-            let agreed = offered
-                .matches(ours, transform.id, peer.lifetime, LifetimePolicy::Claim)
-                .ok()?;
+            let agreed =
+                offered.matches(ours, transform.id, peer.lifetime, LifetimePolicy::Claim).ok()?;
             Some(Chosen { suite: ours, agreed })
         })
         .ok_or(PeerMisbehaved::ChosenNotProposed.into())
@@ -254,7 +262,11 @@ impl Offered {
         }
         let key_bits = (ours.key_bits != 0).then_some(u32::from(ours.key_bits));
         let rows = [
-            (Phase1Attribute::ENCRYPTION_ALGORITHM, Some(ours.encryption.0.into()), self.encryption),
+            (
+                Phase1Attribute::ENCRYPTION_ALGORITHM,
+                Some(ours.encryption.0.into()),
+                self.encryption,
+            ),
             (Phase1Attribute::KEY_LENGTH, key_bits, self.key_bits),
             (Phase1Attribute::HASH_ALGORITHM, Some(ours.hash.0.into()), self.hash),
             (
@@ -267,7 +279,12 @@ impl Offered {
         ];
         for (agreed, (attribute, ours, theirs)) in (1_u8..).zip(rows) {
             if ours != theirs {
-                return Err(Near::new(agreed, MismatchedAttribute::Phase1(attribute), ours, theirs));
+                return Err(Near::new(
+                    agreed,
+                    MismatchedAttribute::Phase1(attribute),
+                    ours,
+                    theirs,
+                ));
             }
         }
         if let Some((attribute, value)) = self.unsupported {

@@ -8,9 +8,9 @@ use crate::endpoint::{Context, Endpoint, Path, check_flags};
 use crate::error::{Discard, Failure};
 use crate::event::{DownReason, Role};
 use crate::exchange::state::State;
-use crate::phase2::quick_mode::QuickMode;
 use crate::exchange::{INFORMATIONAL, INFORMATIONAL_CLEAR, Message};
 use crate::keys::hash_1;
+use crate::phase2::quick_mode::QuickMode;
 use crate::phase2::{Verified, verify};
 use crate::protect::Algorithms;
 use crate::wire::numbers::{NotifyType, PayloadType, ProtocolId};
@@ -34,15 +34,10 @@ impl Endpoint<'_> {
         let (prf, message_id) = (algorithms.prf, header.message_id);
         let iv = ike.iv.phase2(prf, message_id);
         let len = datagram.len();
-        let Verified { message, .. } = verify(
-            &algorithms,
-            &ike.cipher_key,
-            &iv,
-            header,
-            datagram,
-            &INFORMATIONAL,
-            |rest| hash_1(prf, &ike.skeyid, message_id, rest),
-        )?;
+        let Verified { message, .. } =
+            verify(&algorithms, &ike.cipher_key, &iv, header, datagram, &INFORMATIONAL, |rest| {
+                hash_1(prf, &ike.skeyid, message_id, rest)
+            })?;
         self.count_bytes(index, len);
         // Message ids of informational exchanges are not remembered: an old message may come again. Whatever it says
         // must therefore be harmless to repeat, and it proves neither life nor place.
@@ -122,7 +117,9 @@ impl Endpoint<'_> {
                 && exchange.role == Role::Initiator
                 && matches!(exchange.state, State::Quick(QuickMode::ExpectAnswer(_)))
         });
-        if let (Some((exchange, _)), None) = (waiting.next(), waiting.next()) {
+        let (first, second) = (waiting.next().map(|(index, _)| index), waiting.next());
+        if let (Some(exchange), true) = (first, second.is_none()) {
+            drop(waiting);
             self.fail_exchange(cx, exchange, Failure::PeerRefused(kind));
         }
     }
@@ -171,7 +168,6 @@ impl Endpoint<'_> {
                 sa.pending.outbound = false;
                 sa.use_outbound = Outbound::Gone;
                 sa.phase = child_sa::Phase::Replaced;
-                sa.delete_at_end = false;
                 sa.schedule.soft = None;
                 sa.schedule.hard = Some(cx.now.after(cx.config.timing.linger));
                 self.store.children.pending.push(child);

@@ -58,7 +58,13 @@ impl EspSuite {
             }
             _ => (EspTransformId(0), 0, 0),
         };
-        Self { id: id.0, key_bits, authentication, esn: proposal.esn, cut: is_cut(proposal.transform) }
+        Self {
+            id: id.0,
+            key_bits,
+            authentication,
+            esn: proposal.esn,
+            cut: is_cut(proposal.transform),
+        }
     }
 
     /// The transform for the data plane; `None` while nothing is agreed.
@@ -70,9 +76,15 @@ impl EspSuite {
             #[cfg(feature = "legacy")]
             (EspTransformId::TRIPLE_DES, 0) => BlockCipher::TripleDes,
             (EspTransformId::NULL, 0) => return Some(EspTransform::NullHmac(self.integrity()?)),
-            (EspTransformId::AES_GCM_16, 128) => return Some(EspTransform::Aead(Aead::Aes128Gcm16)),
-            (EspTransformId::AES_GCM_16, 192) => return Some(EspTransform::Aead(Aead::Aes192Gcm16)),
-            (EspTransformId::AES_GCM_16, 256) => return Some(EspTransform::Aead(Aead::Aes256Gcm16)),
+            (EspTransformId::AES_GCM_16, 128) => {
+                return Some(EspTransform::Aead(Aead::Aes128Gcm16));
+            }
+            (EspTransformId::AES_GCM_16, 192) => {
+                return Some(EspTransform::Aead(Aead::Aes192Gcm16));
+            }
+            (EspTransformId::AES_GCM_16, 256) => {
+                return Some(EspTransform::Aead(Aead::Aes256Gcm16));
+            }
             (EspTransformId::CHACHA20_POLY1305, 0) => {
                 return Some(EspTransform::Aead(Aead::ChaCha20Poly1305));
             }
@@ -191,13 +203,13 @@ fn emit_suite(
         attributes.attribute_tv(IpsecAttribute::KEY_LENGTH.0, suite.key_bits)?;
     }
     if suite.authentication != 0 {
-        attributes.attribute_tv(IpsecAttribute::AUTHENTICATION_ALGORITHM.0, suite.authentication)?;
+        attributes
+            .attribute_tv(IpsecAttribute::AUTHENTICATION_ALGORITHM.0, suite.authentication)?;
     }
     if let Some(group) = child.pfs {
         attributes.attribute_tv(IpsecAttribute::GROUP_DESCRIPTION.0, group.0)?;
     }
-    attributes
-        .attribute_tv(IpsecAttribute::ENCAPSULATION_MODE.0, encapsulation.attribute().0)?;
+    attributes.attribute_tv(IpsecAttribute::ENCAPSULATION_MODE.0, encapsulation.attribute().0)?;
     if suite.esn {
         // RFC 4304 §2: present and 1 for extended sequence numbers, else absent.
         attributes.attribute_tv(IpsecAttribute::EXTENDED_SEQUENCE_NUMBER.0, 1)?;
@@ -288,8 +300,7 @@ pub(crate) fn check_answer(
         .map(|ours| EspSuite::new(*ours))
         .find_map(|suite| {
             let policy = LifetimePolicy::Claim;
-            let agreed =
-                offered.matches(suite, transform.id, child, encapsulation, policy).ok()?;
+            let agreed = offered.matches(suite, transform.id, child, encapsulation, policy).ok()?;
             Some(Chosen { suite, agreed, spi })
         })
         .ok_or(PeerMisbehaved::ChosenNotProposed.into())

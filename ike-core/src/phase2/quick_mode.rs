@@ -32,11 +32,12 @@ use crate::phase2::negotiate::{self, Encapsulation, EspSuite};
 use crate::phase2::selectors::{find_child, identities, identity, same, selectors, within};
 use crate::phase2::{Verified, verify};
 use crate::protect::Algorithms;
+use crate::resources::Pool;
 use crate::wire::numbers::{
     Doi, ExchangeType, IpsecAttribute, LifeType, NotifyType, PayloadType, ProtocolId,
 };
 use crate::wire::{
-    Header, MessageWriter, NotifyPayload, SITUATION_IDENTITY_ONLY, attribute, HEADER_LEN,
+    HEADER_LEN, Header, MessageWriter, NotifyPayload, SITUATION_IDENTITY_ONLY, attribute,
 };
 
 /// What quick mode waits for.
@@ -163,7 +164,8 @@ impl Endpoint<'_> {
         index: u16,
         offer: Offer,
     ) -> Result<(), Error> {
-        let (exchange, ike, sa) = self.quick_mode_parts(index)?;
+        let (exchange, ike, sa) =
+            parts(&self.store.exchanges, &self.store.ikes, &self.store.children, index)?;
         let peer = cx.config.peers.peer(ike.peer).ok_or(Refusal::Unconfigured)?;
         let config = peer.child(sa.config).ok_or(Refusal::Unconfigured)?;
         let algorithms = Algorithms::of_sa(cx.config, ike)?;
@@ -207,7 +209,8 @@ impl Endpoint<'_> {
         next_iv: Iv,
         path: Path,
     ) -> Result<(), Error> {
-        let (exchange, ike, sa) = self.quick_mode_parts(index)?;
+        let (exchange, ike, sa) =
+            parts(&self.store.exchanges, &self.store.ikes, &self.store.children, index)?;
         let peer = cx.config.peers.peer(ike.peer).ok_or(Refusal::Unconfigured)?;
         let config = peer.child(sa.config).ok_or(Refusal::Unconfigured)?;
         let chosen = negotiate::check_answer(
@@ -263,7 +266,8 @@ impl Endpoint<'_> {
         shared: &[u8],
     ) -> Result<(), Error> {
         self.child_agreed(cx, index, nonces, shared)?;
-        let (exchange, ike, _) = self.quick_mode_parts(index)?;
+        let (exchange, ike, _) =
+            parts(&self.store.exchanges, &self.store.ikes, &self.store.children, index)?;
         let algorithms = Algorithms::of_sa(cx.config, ike)?;
         let (ike_index, message_id, iv) = (exchange.ike.0, exchange.message_id, exchange.iv);
         let held = self.store.buffers.held(index);
@@ -489,7 +493,8 @@ impl Endpoint<'_> {
         shared: &[u8],
     ) -> Result<(), Error> {
         self.child_agreed(cx, index, answer.nonces, shared)?;
-        let (exchange, ike, sa) = self.quick_mode_parts(index)?;
+        let (exchange, ike, sa) =
+            parts(&self.store.exchanges, &self.store.ikes, &self.store.children, index)?;
         let algorithms = Algorithms::of_sa(cx.config, ike)?;
         let (ike_index, message_id, iv) = (exchange.ike.0, exchange.message_id, exchange.iv);
         let held = self.store.buffers.held(index);
@@ -587,7 +592,6 @@ impl Endpoint<'_> {
             schedule: lifetime::Schedule::default(),
             replaces,
             successor: None,
-            delete_at_end: false,
             pending: child_sa::Pending::default(),
         };
         let spi_digest = child.spi_digest(&self.digests);
@@ -646,8 +650,7 @@ impl Endpoint<'_> {
             derive_keymat(prf, &ike.skeyid, shared, protocol, spi, nonces, keys);
         }
         sa.soft_percent = lifetime::soft_percent(&cx.config.timing, sa.role, cx.rng);
-        sa.schedule =
-            lifetime::schedule(&cx.config.timing, sa.role, sa.lifetime, cx.now, cx.rng);
+        sa.schedule = lifetime::schedule(&cx.config.timing, sa.role, sa.lifetime, cx.now, cx.rng);
         sa.phase = child_sa::Phase::Ready;
         sa.pending.ready = true;
         if sa.role == Role::Initiator && sa.replaces.is_some() {
@@ -691,14 +694,6 @@ impl Endpoint<'_> {
             self.notify_peer(cx, ike_index, notify, spi.as_ref().map_or(&[], |spi| spi));
         }
         self.fail_exchange(cx, index, Failure::Error(error));
-    }
-
-    fn quick_mode_parts(&self, index: u16) -> Result<(&Exchange, &IkeSa, &ChildSa), Error> {
-        let exchange = self.store.exchanges.get(index).ok_or(Capacity::Exchanges)?;
-        let ike = self.store.ikes.get(exchange.ike.0).ok_or(Capacity::IkeSas)?;
-        let (child, _) = exchange.child.ok_or(Capacity::ChildSas)?;
-        let sa = self.store.children.get(child).ok_or(Capacity::ChildSas)?;
-        Ok((exchange, ike, sa))
     }
 
     fn commit_quick(&mut self, index: u16, path: Path, iv: Iv, state: State) {
@@ -768,9 +763,10 @@ impl Endpoint<'_> {
             .children_by_owner
             .candidates(owner)
             .filter(|index| {
-                self.store.children.get(*index).is_some_and(|sa| {
-                    sa.owner == owner && sa.config == config && matches(sa)
-                })
+                self.store
+                    .children
+                    .get(*index)
+                    .is_some_and(|sa| sa.owner == owner && sa.config == config && matches(sa))
             })
             .max_by_key(|index| self.store.children.serial(*index))
             .and_then(|index| self.child_handle(index))
@@ -782,9 +778,10 @@ impl Endpoint<'_> {
             .children_by_owner
             .candidates(owner)
             .filter(|index| {
-                self.store.children.get(*index).is_some_and(|sa| {
-                    sa.owner == owner && sa.config == config && sa.is_live()
-                })
+                self.store
+                    .children
+                    .get(*index)
+                    .is_some_and(|sa| sa.owner == owner && sa.config == config && sa.is_live())
             })
             .min_by_key(|index| self.store.children.serial(*index))
             .and_then(|index| self.child_handle(index))
@@ -799,10 +796,21 @@ impl Endpoint<'_> {
     }
 }
 
-fn exchange_child(
-    exchanges: &crate::resources::Pool<'_, Exchange>,
+/// A quick mode, its IKE SA and its pair of child SAs.
+fn parts<'p>(
+    exchanges: &'p Pool<'_, Exchange>,
+    ikes: &'p Pool<'_, IkeSa>,
+    children: &'p Pool<'_, ChildSa>,
     index: u16,
-) -> Option<(u16, u32)> {
+) -> Result<(&'p Exchange, &'p IkeSa, &'p ChildSa), Error> {
+    let exchange = exchanges.get(index).ok_or(Capacity::Exchanges)?;
+    let ike = ikes.get(exchange.ike.0).ok_or(Capacity::IkeSas)?;
+    let (child, _) = exchange.child.ok_or(Capacity::ChildSas)?;
+    let sa = children.get(child).ok_or(Capacity::ChildSas)?;
+    Ok((exchange, ike, sa))
+}
+
+fn exchange_child(exchanges: &Pool<'_, Exchange>, index: u16) -> Option<(u16, u32)> {
     exchanges.get(index).and_then(|exchange| exchange.child)
 }
 

@@ -1,0 +1,248 @@
+//! Two endpoints face to face: main mode and quick mode come up, agree on keys, renew and go down.
+
+use std::net::{IpAddr, SocketAddr};
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::SeedableRng;
+use esp_core::{Addresses, BlockCipher, Integrity, Mode, PolicyId, TrafficSelectors, Transform};
+use ike_core::config::{
+    ChildConfig, ChildId, Config, EspProposal, Lifetime, Limits, PeerConfig, PeerId, Phase1Cipher,
+    Phase1Proposal, Secret, Timing,
+};
+use ike_core::event::{DownReason, Event};
+use ike_core::wire::numbers::{GroupDescription, HashAlgorithm};
+use ike_core::{Context, Endpoint, Instant, Path, Resources, Work, natt};
+
+const A: &str = "192.0.2.1:500";
+const B: &str = "192.0.2.2:500";
+
+fn selectors(local: &str, remote: &str) -> TrafficSelectors {
+    let subnet = |text: &str| Addresses::Subnet { network: text.parse().unwrap(), prefix: 24 };
+    TrafficSelectors::between(subnet(local), subnet(remote))
+}
+
+const PHASE1: &[Phase1Proposal] = &[Phase1Proposal {
+    cipher: Phase1Cipher::AesCbc(128),
+    hash: HashAlgorithm::SHA2_256,
+    group: GroupDescription::CURVE25519,
+}];
+
+const PHASE2: &[EspProposal] = &[EspProposal {
+    transform: Transform::CbcHmac(BlockCipher::Aes128, Integrity::HmacSha256_128),
+    esn: false,
+}];
+
+fn child(local: &str, remote: &str, pfs: bool) -> ChildConfig<'static> {
+    ChildConfig {
+        id: ChildId(1),
+        policy: PolicyId(7),
+        selectors: selectors(local, remote),
+        mode: Mode::Tunnel,
+        proposals: PHASE2,
+        pfs: pfs.then_some(GroupDescription::CURVE25519),
+        lifetime: Lifetime::PHASE2,
+        replay_window: 64,
+    }
+}
+
+struct Host<'s> {
+    endpoint: Endpoint<'s>,
+    rng: ChaCha20Rng,
+    events: Vec<Event>,
+    inbound: Vec<esp_core::SaParams>,
+    outbound: Vec<esp_core::SaParams>,
+}
+
+impl<'s> Host<'s> {
+    fn new(resources: &'s mut Resources<4, 8, 8, 1536>, seed: u64) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let endpoint = Endpoint::new(resources.storage(), &mut rng).unwrap();
+        Self { endpoint, rng, events: vec![], inbound: vec![], outbound: vec![] }
+    }
+
+    /// Runs until there is nothing more to do now, and returns what is to be sent.
+    fn turn(&mut self, now: Instant, config: &Config<'_>) -> Vec<(Path, Vec<u8>)> {
+        let mut cx = Context { now, rng: &mut self.rng, config };
+        self.endpoint.handle_timeout(&mut cx);
+        while self.endpoint.handle_work(&mut cx, 64) == Work::More {}
+        while let Some(event) = self.endpoint.poll_event() {
+            match event {
+                Event::ChildSaReady { child, .. } => {
+                    self.inbound.push(self.endpoint.take_inbound(child).unwrap());
+                }
+                Event::ChildSaOutbound { child } => {
+                    self.outbound.push(self.endpoint.take_outbound(child).unwrap());
+                }
+                _ => {}
+            }
+            self.events.push(event);
+        }
+        let mut sent = vec![];
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            sent.push((transmit.path, transmit.datagram.to_vec()));
+        }
+        sent
+    }
+}
+
+fn mirror(path: Path) -> Path {
+    Path { local: path.remote, remote: path.local, encap: path.encap }
+}
+
+/// Lets both talk until they are silent, then moves the clock on, up to `until`.
+fn run<'s>(
+    now: &mut u64,
+    until: u64,
+    a: &mut Host<'s>,
+    b: &mut Host<'s>,
+    config_a: &Config<'_>,
+    config_b: &Config<'_>,
+) {
+    loop {
+        let mut quiet = true;
+        for from_a in [true, false] {
+            let (host, config) = if from_a { (&mut *a, config_a) } else { (&mut *b, config_b) };
+            let sent = host.turn(Instant::from_millis(*now), config);
+            let (other, config) = if from_a { (&mut *b, config_b) } else { (&mut *a, config_a) };
+            for (path, mut datagram) in sent {
+                quiet = false;
+                let bytes = if path.encap {
+                    match natt::classify(&mut datagram) {
+                        natt::Classified::Ike(message) => message,
+                        _ => continue,
+                    }
+                } else {
+                    &mut datagram[..]
+                };
+                let mut cx =
+                    Context { now: Instant::from_millis(*now), rng: &mut other.rng, config };
+                other.endpoint.handle_datagram(&mut cx, mirror(path), bytes).unwrap();
+            }
+        }
+        if !quiet {
+            continue;
+        }
+        let next = [a.endpoint.poll_timeout(), b.endpoint.poll_timeout()];
+        match next.into_iter().flatten().min() {
+            Some(at) if at.as_millis() <= until => *now = (*now).max(at.as_millis()),
+            _ => return,
+        }
+    }
+}
+
+fn pair(
+    pfs: bool,
+    test: impl for<'s> FnOnce(&mut Host<'s>, &mut Host<'s>, &Config<'_>, &Config<'_>),
+) {
+    let (addr_a, addr_b): (IpAddr, IpAddr) =
+        ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+    let psk = Secret::Bytes(b"interop-psk-0123456789");
+    let (child_a, child_b) =
+        ([child("10.1.0.0", "10.2.0.0", pfs)], [child("10.2.0.0", "10.1.0.0", pfs)]);
+    let peers_a = [PeerConfig::new(PeerId(1), addr_a, addr_b, psk, PHASE1, &child_a)];
+    let peers_b = [PeerConfig::new(PeerId(1), addr_b, addr_a, psk, PHASE1, &child_b)];
+    let config_a = Config {
+        peers: &peers_a,
+        crypto: &ike_core::crypto::SOFTWARE,
+        timing: Timing::DEFAULT,
+        limits: Limits::DEFAULT,
+    };
+    let config_b = Config { peers: &peers_b, ..config_a };
+    let (mut memory_a, mut memory_b) = (Resources::new(), Resources::new());
+    let (mut a, mut b) = (Host::new(&mut memory_a, 1), Host::new(&mut memory_b, 2));
+    test(&mut a, &mut b, &config_a, &config_b);
+}
+
+fn path() -> Path {
+    let (local, remote): (SocketAddr, SocketAddr) = (A.parse().unwrap(), B.parse().unwrap());
+    Path { local, remote, encap: false }
+}
+
+fn begin(a: &mut Host<'_>, config: &Config<'_>) {
+    let mut cx = Context { now: Instant::ZERO, rng: &mut a.rng, config };
+    a.endpoint.create_child(&mut cx, PeerId(1), ChildId(1), path()).unwrap();
+}
+
+fn assert_same_keys(a: &Host<'_>, b: &Host<'_>) {
+    assert_eq!(a.inbound.len(), b.outbound.len());
+    assert_eq!(a.outbound.len(), b.inbound.len());
+    for (from, to) in [(&a.inbound, &b.outbound), (&b.inbound, &a.outbound)] {
+        for inbound in from {
+            let outbound = to.iter().find(|sa| sa.spi == inbound.spi).expect("both directions");
+            assert_eq!(inbound.keys.as_slice(), outbound.keys.as_slice());
+            assert_eq!(inbound.keys.as_slice().len(), inbound.transform.key_material_len());
+        }
+    }
+}
+
+#[test]
+fn comes_up_in_both_roles_with_and_without_pfs() {
+    for pfs in [false, true] {
+        pair(pfs, |a, b, config_a, config_b| {
+            begin(a, config_a);
+            let mut now = 0;
+            run(&mut now, 10_000, a, b, config_a, config_b);
+            assert_eq!((a.inbound.len(), b.inbound.len()), (1, 1), "{:?} {:?}", a.events, b.events);
+            assert_same_keys(a, b);
+            assert!(matches!(a.events[0], Event::IkeSaUp { .. }));
+            assert!(matches!(b.events[0], Event::IkeSaUp { .. }));
+        });
+    }
+}
+
+#[test]
+fn a_child_is_renewed_before_it_ends() {
+    pair(false, |a, b, config_a, config_b| {
+        begin(a, config_a);
+        let mut now = 0;
+        run(&mut now, 3_600_000, a, b, config_a, config_b);
+        assert_eq!((a.inbound.len(), b.inbound.len()), (2, 2), "{:#?}", a.events);
+        assert_same_keys(a, b);
+        let down = |event: &&Event| matches!(event, Event::ChildSaDown { .. });
+        assert_eq!(a.events.iter().filter(down).count(), 1);
+        assert_eq!(b.events.iter().filter(down).count(), 1);
+    });
+}
+
+#[test]
+fn an_ike_sa_is_renewed_and_its_children_live_on() {
+    pair(true, |a, b, config_a, config_b| {
+        begin(a, config_a);
+        let mut now = 0;
+        run(&mut now, 3 * 28_800_000, a, b, config_a, config_b);
+        for host in [&*a, &*b] {
+            assert_eq!(host.endpoint.ike_sas().count(), 1);
+            assert_eq!(host.endpoint.child_sas().count(), 1);
+        }
+        let replaced = a.events.iter().filter(|event| matches!(event, Event::IkeSaReplaced { .. }));
+        assert!(replaced.count() >= 3);
+        assert_same_keys(a, b);
+    });
+}
+
+#[test]
+fn deleting_takes_everything_down_on_both_sides() {
+    pair(false, |a, b, config_a, config_b| {
+        begin(a, config_a);
+        let mut now = 0;
+        run(&mut now, 10_000, a, b, config_a, config_b);
+        let ike = a.endpoint.ike_sas().next().unwrap().handle;
+        let mut cx = Context { now: Instant::from_millis(now), rng: &mut a.rng, config: config_a };
+        a.endpoint.delete_ike(&mut cx, ike).unwrap();
+        let until = now + 60_000;
+        run(&mut now, until, a, b, config_a, config_b);
+        for host in [&*a, &*b] {
+            assert_eq!(host.endpoint.ike_sas().count(), 0);
+            assert_eq!(host.endpoint.child_sas().count(), 0);
+            assert_eq!(host.endpoint.poll_timeout(), None);
+        }
+        let reason = |host: &Host<'_>| {
+            host.events.iter().find_map(|event| match event {
+                Event::ChildSaDown { reason, .. } => Some(*reason),
+                _ => None,
+            })
+        };
+        assert_eq!(reason(a), Some(DownReason::Requested));
+        assert_eq!(reason(b), Some(DownReason::PeerDeleted));
+    });
+}
