@@ -1,5 +1,7 @@
 //! Errors, sorted by blame: what is wrong with the bytes, with the peer, with us.
 
+mod display;
+
 use core::fmt;
 
 use esp_core::TrafficSelectors;

@@ -76,6 +76,20 @@ impl PeerDirectory for [PeerConfig<'_>] {
     }
 }
 
+impl<T: PeerDirectory + ?Sized> PeerDirectory for &T {
+    fn peer(&self, id: PeerId) -> Option<PeerConfig<'_>> {
+        (**self).peer(id)
+    }
+
+    fn by_address(&self, remote: IpAddr) -> Option<PeerId> {
+        (**self).by_address(remote)
+    }
+
+    fn by_identity(&self, identity: &Identity<'_>, remote: IpAddr) -> Option<PeerId> {
+        (**self).by_identity(identity, remote)
+    }
+}
+
 impl<const N: usize> PeerDirectory for [PeerConfig<'_>; N] {
     fn peer(&self, id: PeerId) -> Option<PeerConfig<'_>> {
         self.as_slice().peer(id)

@@ -15,6 +15,15 @@ pub enum Role {
     Responder,
 }
 
+impl core::fmt::Display for Role {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Initiator => "initiator",
+            Self::Responder => "responder",
+        })
+    }
+}
+
 /// Names an IKE SA. Stale handles are recognised: a slot that is used again has another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IkeSaHandle {
@@ -169,6 +178,22 @@ pub enum DownReason {
     Rejected,
     /// The exchange it came from failed after the SA had been shown.
     Failed(Failure),
+}
+
+impl core::fmt::Display for DownReason {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Requested => "asked for",
+            Self::PeerDeleted => "deleted by the peer",
+            Self::Expired => "its lifetime ran out",
+            Self::Replaced => "replaced",
+            Self::PeerDead => "the peer is dead",
+            Self::InitialContact => "the peer began anew",
+            Self::Unconfigured => "the peer is not configured any more",
+            Self::Rejected => "rejected",
+            Self::Failed(failure) => return failure.fmt(f),
+        })
+    }
 }
 
 /// What the data plane has seen of a pair of child SAs since it was last told: what DPD, keepalives and the switch
