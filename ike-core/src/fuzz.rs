@@ -5,14 +5,14 @@
 
 use core::fmt::{self, Write as _};
 
-use crate::error::{BufferTooSmall, Malformed};
+use crate::error::{BufferTooSmall, Malformed, MalformedKind};
 use crate::trace::{MAX_LINES, Trace};
-use crate::wire::numbers::PayloadType;
+use crate::wire::numbers::{ConfigType, Doi, ExchangeType, PayloadType, ProtocolId};
 use crate::wire::{
     Attributes, AttributesWriter, CertificatePayload, ConfigPayload, Cookie, CookiePair,
     DeletePayload, Flags, FragmentPayload, HEADER_LEN, Header, IdPayload, MAX_MESSAGE,
-    MessageWriter, NatOriginalAddress, NotifyPayload, Payload, Payloads, SaBody, VERSION, Value,
-    VendorId,
+    MessageWriter, NatOriginalAddress, NotifyPayload, Payload, Payloads, SITUATION_IDENTITY_ONLY,
+    SaBody, VERSION, Value, VendorId,
 };
 
 /// A whole datagram: header, payload chain and every payload, of which those that are well-formed are written again
@@ -61,7 +61,7 @@ pub fn attributes(bytes: &[u8]) {
     if all.clone().all(|attribute| attribute.is_ok()) {
         let mut buffer = [0; MAX_MESSAGE];
         let Ok(mut message) = MessageWriter::new(&mut buffer, &HEADER) else { return };
-        let Ok(mut config) = message.config(crate::wire::numbers::ConfigType::REPLY, 0) else {
+        let Ok(mut config) = message.config(ConfigType::REPLY, 0) else {
             return;
         };
         if copy_attributes(all, &mut config).is_ok() {
@@ -84,11 +84,93 @@ pub fn trace(datagram: &[u8]) {
     }
 }
 
+/// Calls of the writer in any order, with a buffer of any size. After each of them, refused or not, what is written is a
+/// whole message whose every length is right.
+pub fn writer(script: &[u8]) {
+    let mut buffer = [0xee; 2048];
+    let mut script = script.iter().copied();
+    let mut next = move || script.next();
+    let Some(size) = next() else { return };
+    let size = usize::from(size).saturating_mul(8);
+    let Ok(mut message) = MessageWriter::new(buffer.get_mut(..size).unwrap_or_default(), &HEADER)
+    else {
+        assert!(size < HEADER_LEN);
+        return;
+    };
+    let mut count = 0;
+    while let (Some(call), Some(a), Some(b)) = (next(), next(), next()) {
+        let before = message.written().len();
+        let parts: [&[u8]; 2] = [&[b; 255], &[a; 64]];
+        let [long, short] = parts.map(|part| part.get(..usize::from(a)).unwrap_or(part));
+        let result = match call & 3 {
+            0 => message.payload(PayloadType(b | 1), &[long, short]).map(drop),
+            1 => message.reserve(PayloadType::HASH, usize::from(a)).map(drop),
+            2 => write_sa(&mut message, a, &mut next),
+            _ => message.config(ConfigType(a), 0).and_then(|mut config| {
+                config.attribute_tlv(u16::from(b), short)?;
+                config.attribute_tv(u16::from(b), u16::from(a))
+            }),
+        };
+        // A refused call adds nothing; within an SA or a configuration, the calls before it may have.
+        let grown = message.written().len() > before;
+        assert!(grown || result.is_err());
+        count = usize::from(grown).saturating_add(count);
+        assert_eq!(count_payloads(message.written()), count);
+    }
+    let unpadded = message.written().len();
+    if message.pad_to(16).is_ok() {
+        assert!(message.written().len().saturating_sub(HEADER_LEN).is_multiple_of(16));
+        assert_eq!(count_payloads(message.written()), count);
+    } else {
+        assert_eq!(message.written().len(), unpadded);
+    }
+    let len = message.finish();
+    assert!(len <= size && buffer.iter().skip(size).all(|byte| *byte == 0xee));
+}
+
+fn write_sa(
+    message: &mut MessageWriter<'_>,
+    proposals: u8,
+    next: &mut impl FnMut() -> Option<u8>,
+) -> Result<(), BufferTooSmall> {
+    let mut sa = message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
+    for number in 0..proposals & 3 {
+        let spi = [number; 16];
+        let spi = spi.get(..usize::from(next().unwrap_or(4))).unwrap_or_default();
+        let mut proposal = sa.proposal(number, ProtocolId::ESP, spi)?;
+        for number in 0..=next().unwrap_or_default() & 3 {
+            let mut transform = proposal.transform(number, 12)?;
+            transform.attribute_u32(1, u32::from(next().unwrap_or_default()) << 9)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks a written message down to the attributes; returns the number of its payloads.
+fn count_payloads(written: &[u8]) -> usize {
+    let Ok(header) = Header::parse(written) else { unreachable!("the header is always right") };
+    let chain = written.get(HEADER_LEN..).unwrap_or_default();
+    let mut count = 0usize;
+    for payload in Payloads::new(header.next_payload, chain, HEADER_LEN) {
+        let Ok(payload) = payload else { unreachable!("the chain is always right") };
+        if let (PayloadType::SA, Ok(sa)) =
+            (payload.kind, SaBody::parse(payload.body, payload.offset))
+            && sa.doi == Doi::IPSEC
+        {
+            // Proposals without transforms are not finished yet; nothing else can be wrong.
+            let kind = sa.check().map_err(|malformed| malformed.kind);
+            assert!(matches!(kind, Ok(()) | Err(MalformedKind::NoProposal)), "{kind:?}");
+        }
+        count = count.saturating_add(1);
+    }
+    count
+}
+
 const HEADER: Header = Header {
     cookies: CookiePair { initiator: Cookie([7; 8]), responder: Cookie::ZERO },
     next_payload: PayloadType::NONE,
     version: VERSION,
-    exchange: crate::wire::numbers::ExchangeType::IDENTITY_PROTECTION,
+    exchange: ExchangeType::IDENTITY_PROTECTION,
     flags: Flags::NONE,
     message_id: 0,
     length: 28,
@@ -296,6 +378,17 @@ mod tests {
     #[test]
     fn traces_of_varied_messages() {
         over_variations(trace);
+    }
+
+    #[test]
+    fn writer_with_messages_as_scripts() {
+        for message in recorded() {
+            for size in 0..=u8::MAX {
+                for start in [0, 20] {
+                    writer(&[&[size], &message[start..]].concat());
+                }
+            }
+        }
     }
 
     #[test]

@@ -404,7 +404,7 @@ fn cve_2014_9221_every_group_number() {
     }
 }
 
-/// CVE-2015-3991: payloads of the other version of IKE were parsed.
+/// CVE-2015-3991: payloads of the other version of IKE were parsed. CVE-2013-6467: messages of it, with a payload missing.
 #[test]
 fn cve_2015_3991_payloads_of_ikev2() {
     // The IKEv2 numbers, SA to EAP, and the fragment of RFC 7383: here they are unknown, with or without a body.
