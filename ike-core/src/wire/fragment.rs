@@ -77,8 +77,11 @@ mod tests {
         let fragment = FragmentPayload::parse(&body, 32).unwrap();
         let expected = FragmentPayload { id: 0x102, number: 3, last: false, data: &[0xaa, 0xbb] };
         assert_eq!(fragment, expected);
-        let last = FragmentPayload::parse(&hex!("0102 03 01 aabb"), 32).unwrap().last;
-        assert!(last);
+        // One bit says it; the others have no meaning.
+        for flags in 0..=u8::MAX {
+            let body = [1, 2, 3, flags, 0xaa];
+            assert_eq!(FragmentPayload::parse(&body, 32).unwrap().last, flags % 2 == 1);
+        }
     }
 
     #[test]

@@ -485,7 +485,7 @@ mod tests {
         let mut whole = [0; 400];
         let mut message = MessageWriter::new(&mut whole, &header()).unwrap();
         everything(&mut message).unwrap();
-        assert_eq!(lengths_are_right_but_padding(&message), 5);
+        assert_eq!(payload_count(&message), 5);
         let len = message.finish();
         for size in 0..len {
             let mut buffer = [0xee; 400];
@@ -507,7 +507,38 @@ mod tests {
         assert_eq!(exact, whole[..len]);
     }
 
-    fn lengths_are_right_but_padding(message: &MessageWriter<'_>) -> usize {
+    #[test]
+    fn a_refused_call_changes_nothing() {
+        let received = SaBody::parse(&SA_I_BODY, 0).unwrap();
+        let theirs = received.proposals().next().unwrap().unwrap();
+        let chosen = theirs.transforms().next().unwrap().unwrap();
+        // Room for an SA with a proposal and a transform, but only for a part of what is added then.
+        let start = HEADER_LEN + 12 + 8 + 8;
+        for room in 0..8 {
+            let mut buffer = vec![0xee; start + room];
+            let mut message = MessageWriter::new(&mut buffer, &header()).unwrap();
+            let mut sa = message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY).unwrap();
+            let mut proposal = sa.proposal(1, ProtocolId::ISAKMP, &[]).unwrap();
+            let mut transform = proposal.transform(1, 1).unwrap();
+            let tlv = transform.attribute_tlv(12, &[0; 5]).unwrap_err();
+            let tlv_u32 = transform.attribute_u32(12, 86_400).unwrap_err();
+            assert_eq!((tlv.needed, tlv_u32.needed), (start + 9, start + 8));
+            let copy = proposal.transform_as_received(&chosen).unwrap_err();
+            assert_eq!(copy.needed, start + 36);
+            let second = sa.proposal(2, ProtocolId::ESP, &[1, 2, 3, 4]).unwrap_err();
+            assert_eq!(second.needed, start + 12);
+            let nonce = message.payload(PayloadType::NONCE, &[&[0; 4]]).unwrap_err();
+            assert_eq!(nonce.needed, start + 8);
+            assert!(message.reserve(PayloadType::HASH, 4).is_err());
+            assert!(message.sa(Doi::IPSEC, 1).is_err());
+            assert!(message.config(ConfigType::SET, 1).is_err());
+            assert_eq!(lengths_are_right(&message), 1);
+            assert_eq!(message.finish(), start);
+            assert_eq!(buffer[start..], [0xee; 8][..room]);
+        }
+    }
+
+    fn payload_count(message: &MessageWriter<'_>) -> usize {
         let header = Header::parse(message.written()).unwrap();
         Payloads::new(header.next_payload, &message.written()[HEADER_LEN..], HEADER_LEN)
             .map(Result::unwrap)
