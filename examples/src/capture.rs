@@ -120,8 +120,20 @@ impl KeyLog {
     ///
     /// What the file system returns.
     pub fn esp_sa(&mut self, params: &SaParams) -> io::Result<()> {
-        let line = esp_line(params);
-        if self.written.insert(line.clone()) { self.esp.write_all(line.as_bytes()) } else { Ok(()) }
+        self.esp_line(&esp_line(params))
+    }
+
+    /// The keys of one direction of a child SA, as [`esp_line`] wrote them.
+    ///
+    /// # Errors
+    ///
+    /// What the file system returns.
+    pub fn esp_line(&mut self, line: &str) -> io::Result<()> {
+        if self.written.insert(line.to_string()) {
+            self.esp.write_all(line.as_bytes())
+        } else {
+            Ok(())
+        }
     }
 }
 

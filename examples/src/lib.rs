@@ -6,4 +6,6 @@
 
 pub mod capture;
 pub mod hold;
+pub mod host;
 pub mod packet;
+pub mod sim;

@@ -215,7 +215,7 @@ pub fn rewrite(packet: &mut [u8], end: End, address: SocketAddr) -> bool {
 }
 
 /// Computes the IPv4 header checksum and the UDP checksum of a packet anew.
-fn repair(packet: &mut [u8]) {
+pub fn repair(packet: &mut [u8]) {
     let Some(view) = View::of(packet) else { return };
     if view.source.is_ipv4() {
         let header = usize::from(packet[0] & 0x0f) * 4;
