@@ -6,13 +6,12 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::batch::{BATCH, Jobs};
 use crate::outbound::sum;
 use crate::packet::{NoRoom, PacketBuf};
 use crate::replay::ReplayWindow;
 use crate::sa::{Association, Raised};
 use crate::sequence::SequenceNumber;
-use crate::transform::{HighBits, Job, OpenKeys, Verified};
+use crate::transform::OpenKeys;
 use crate::tunnel::{Outer, decapsulate_ecn};
 use crate::wire::ip::{self, Fragment, Ip};
 use crate::wire::{esp, udp};
@@ -220,125 +219,40 @@ impl InboundSa {
         packet: &mut PacketBuf<'_>,
         arrival: Arrival,
     ) -> Result<Opened, OpenError> {
-        let (located, sequence) = self.begin(packet, arrival)?;
-        let concluded = self.conclude(packet, &located, sequence, Verified::NotYet);
-        concluded.map(|(opened, _)| opened)
-    }
-
-    /// Opens several packets, which is quicker than one by one: the result is the same. Packets for
-    /// which there is no arrival or no place in `results` are left alone.
-    pub fn open_batch(
-        &mut self,
-        packets: &mut [PacketBuf<'_>],
-        arrivals: &[Arrival],
-        results: &mut [Result<Opened, OpenError>],
-    ) {
-        let arrivals = arrivals.chunks(BATCH);
-        for ((packets, arrivals), results) in
-            packets.chunks_mut(BATCH).zip(arrivals).zip(results.chunks_mut(BATCH))
-        {
-            let mut jobs = Jobs::new();
-            let mut admitted = [const { None }; BATCH];
-            let each = packets.iter().zip(arrivals).zip(results.iter_mut()).zip(&mut admitted);
-            for (at, (((packet, arrival), result), admitted)) in each.enumerate() {
-                match self.begin(packet, *arrival) {
-                    Ok((located, sequence)) => {
-                        if let Some(job) = self.job(at, 0, &located, sequence) {
-                            jobs.push(job);
-                        }
-                        *admitted = Some((located, sequence));
-                    }
-                    Err(error) => *result = Err(error),
-                }
-            }
-            let mut verified = [Verified::NotYet; BATCH];
-            self.verify_batch(packets, jobs.sorted(), &mut verified);
-            let each = packets.iter_mut().zip(results).zip(&admitted).zip(verified);
-            for (((packet, result), admitted), verified) in each {
-                if let Some((located, sequence)) = admitted {
-                    let concluded = self.conclude(packet, located, *sequence, verified);
-                    *result = concluded.map(|(opened, _)| opened);
-                }
-            }
-        }
-    }
-
-    fn begin(
-        &self,
-        packet: &PacketBuf<'_>,
-        arrival: Arrival,
-    ) -> Result<(Located, SequenceNumber), OpenError> {
         match locate(packet.packet(), arrival, None)? {
             Incoming::Esp(located) if located.spi == self.association.spi => {
-                let sequence = self.admit(packet, &located)?;
-                Ok((located, sequence))
+                self.open_located(packet, &located).map(|(opened, _)| opened)
             }
             Incoming::Esp(_) => Err(OpenError::Spi),
             Incoming::Clear(_) => Err(OpenError::Malformed),
         }
     }
 
-    /// What is to be verified of a packet that was admitted; nothing if its number is refused anyway
-    /// or the SA has ended, neither of which ever changes.
-    pub(crate) fn job(
-        &self,
-        at: usize,
-        sa: usize,
-        located: &Located,
-        sequence: SequenceNumber,
-    ) -> Option<Job> {
-        if self.raised.hard || self.window.check(sequence).is_err() {
-            return None;
-        }
-        let high = self.high(sequence);
-        Some(Job { packet: at, sa, esp_at: located.esp.start, esp_len: located.esp.len(), high })
-    }
-
-    fn high(&self, sequence: SequenceNumber) -> HighBits {
-        self.association.esn.then(|| sequence.high().to_be_bytes())
-    }
-
-    /// Checks the ICVs of packets that were admitted, sorted by length.
-    pub(crate) fn verify_batch(
-        &self,
-        packets: &[PacketBuf<'_>],
-        jobs: &[Job],
-        verified: &mut [Verified],
-    ) {
-        self.keys.verify_batch(self.association.transform, packets, jobs, verified);
-    }
-
-    /// Replay check, cryptography unless it was done, and all that follows, for a packet that was
-    /// admitted. In a batch other packets may have been concluded since, among them a copy of this.
-    pub(crate) fn conclude(
+    /// The same for a packet whose parts have been found; also tells the headers of what came out.
+    pub(crate) fn open_located(
         &mut self,
         packet: &mut PacketBuf<'_>,
         located: &Located,
-        sequence: SequenceNumber,
-        verified: Verified,
     ) -> Result<(Opened, Ip), OpenError> {
-        if self.raised.hard {
-            return Err(OpenError::Expired);
-        }
-        if self.window.check(sequence).is_err() {
-            self.counters.replayed = self.counters.replayed.saturating_add(1);
-            return Err(OpenError::Replay);
-        }
-        let high = self.high(sequence);
+        let sequence = self.admit(packet, located)?;
+        let high = self.association.esn.then(|| sequence.high().to_be_bytes());
         let esp = packet.packet_mut().get_mut(located.esp.clone()).ok_or(OpenError::Malformed)?;
-        if !self.keys.open(self.association.transform, esp, high, verified) {
+        if !self.keys.open(self.association.transform, esp, high) {
             self.counters.integrity = self.counters.integrity.saturating_add(1);
             return Err(OpenError::Integrity);
         }
         self.accept(packet, located, sequence)
     }
 
-    /// Whether the packet has the shape that this SA's packets have; gives its full sequence number.
-    pub(crate) fn admit(
-        &self,
+    /// What can be said before any cryptography; gives the full sequence number.
+    fn admit(
+        &mut self,
         packet: &PacketBuf<'_>,
         located: &Located,
     ) -> Result<SequenceNumber, OpenError> {
+        if self.raised.hard {
+            return Err(OpenError::Expired);
+        }
         let transform = self.association.transform;
         let encrypted_len = self.encrypted_len(located).ok_or(OpenError::Malformed)?;
         let block = match transform {
@@ -354,11 +268,16 @@ impl InboundSa {
                 .need(header_len.saturating_sub(self.payload_at(located)), 0)
                 .map_err(OpenError::NoRoom)?;
         }
-        Ok(if self.association.esn {
+        let sequence = if self.association.esn {
             self.window.infer(located.low)
         } else {
             SequenceNumber(located.low.into())
-        })
+        };
+        if self.window.check(sequence).is_err() {
+            self.counters.replayed = self.counters.replayed.saturating_add(1);
+            return Err(OpenError::Replay);
+        }
+        Ok(sequence)
     }
 
     fn encrypted_len(&self, located: &Located) -> Option<usize> {

@@ -7,7 +7,6 @@
 #[cfg(test)]
 extern crate std;
 
-mod batch;
 mod inbound;
 mod index;
 mod outbound;

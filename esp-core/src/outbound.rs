@@ -11,11 +11,10 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 
-use crate::batch::{BATCH, Jobs};
 use crate::packet::{NoRoom, PacketBuf};
 use crate::sa::{Association, Raised};
 use crate::sequence::{SequenceCounter, SequenceNumber};
-use crate::transform::{HighBits, Job, SealKeys};
+use crate::transform::{HighBits, SealKeys};
 use crate::tunnel::{Outer, TunnelOptions};
 use crate::wire::ip::{self, Fragment, Ip, NewHeader};
 use crate::wire::{esp, udp};
@@ -127,14 +126,6 @@ pub(crate) struct Prepared {
     pub(crate) sealed: Sealed,
 }
 
-impl Prepared {
-    /// The rest of the work, for a batch in which the packet is `at`.
-    pub(crate) fn job(&self, at: usize, sa: usize, packet: &PacketBuf<'_>) -> Job {
-        let esp_len = packet.len().saturating_sub(self.esp_at);
-        Job { packet: at, sa, esp_at: self.esp_at, esp_len, high: self.high }
-    }
-}
-
 impl OutboundSa {
     /// An SA that builds tunnel headers by the defaults and whole IP packets. `rng` gives the start of the IVs.
     ///
@@ -199,55 +190,17 @@ impl OutboundSa {
     /// # Errors
     /// The packet is untouched then, and no sequence number is used up.
     pub fn seal(&mut self, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
-        match self.prepare(packet) {
-            Ok(prepared) => {
-                self.finish(packet, &prepared);
-                Ok(prepared.sealed)
-            }
-            Err(error) => {
-                self.wipe_if_ended();
-                Err(error)
-            }
-        }
+        let prepared = self.prepare(packet)?;
+        self.finish(packet, &prepared);
+        Ok(prepared.sealed)
     }
 
-    /// Protects several packets, which is quicker than one by one: the result is the same. Packets
-    /// for which there is no place in `results` are left alone.
-    pub fn seal_batch(
-        &mut self,
-        packets: &mut [PacketBuf<'_>],
-        results: &mut [Result<Sealed, SealError>],
-    ) {
-        for (packets, results) in packets.chunks_mut(BATCH).zip(results.chunks_mut(BATCH)) {
-            let mut jobs = Jobs::new();
-            for (at, (packet, result)) in packets.iter_mut().zip(results).enumerate() {
-                *result = self.prepare(packet).map(|prepared| {
-                    jobs.push(prepared.job(at, 0, packet));
-                    prepared.sealed
-                });
-            }
-            self.finish_batch(packets, jobs.sorted());
-            self.wipe_if_ended();
-        }
-    }
-
-    /// Checks, and lays the packet out: everything but the cryptography. Where the SA ends with this
-    /// packet the keys stay: packets prepared before need them.
+    /// Checks, and lays the packet out: everything but the cryptography.
     pub(crate) fn prepare(&mut self, packet: &mut PacketBuf<'_>) -> Result<Prepared, SealError> {
-        let ip = Ip::parse(packet.packet()).map_err(|_| SealError::Malformed)?;
-        self.prepare_parsed(packet, &ip)
-    }
-
-    /// The same for a packet whose headers have been read.
-    pub(crate) fn prepare_parsed(
-        &mut self,
-        packet: &mut PacketBuf<'_>,
-        ip: &Ip,
-    ) -> Result<Prepared, SealError> {
         if self.raised.hard {
             return Err(SealError::Expired);
         }
-        let layout = self.lay_out(packet.packet(), ip)?;
+        let layout = self.lay_out(packet.packet())?;
         // Link padding behind the packet is room.
         packet.cut(0, layout.ip.total_len);
         let transform = self.association.transform;
@@ -267,24 +220,20 @@ impl OutboundSa {
         })
     }
 
-    /// The cryptography of several packets, sorted by length.
-    pub(crate) fn finish_batch(&self, packets: &mut [PacketBuf<'_>], jobs: &[Job]) {
-        self.keys.seal_batch(self.association.transform, packets, jobs);
-    }
-
     /// The cryptography.
     pub(crate) fn finish(&self, packet: &mut PacketBuf<'_>, prepared: &Prepared) {
         let esp = packet.packet_mut().get_mut(prepared.esp_at..).unwrap_or_default();
         self.keys.seal(self.association.transform, esp, prepared.high);
     }
 
-    fn lay_out(&self, packet: &[u8], ip: &Ip) -> Result<Layout, SealError> {
+    fn lay_out(&self, packet: &[u8]) -> Result<Layout, SealError> {
+        let ip = Ip::parse(packet).map_err(|_| SealError::Malformed)?;
         let Association { mode, local, remote, encap, transform, .. } = self.association;
         let (payload_at, next_header, real_header_len, traffic_class, dont_fragment) = match mode {
             Mode::Tunnel => {
                 let protocol = if ip.source.is_ipv4() { ip::IPV4 } else { ip::IPV6 };
-                let class = self.options.traffic_class(ip);
-                (0, protocol, NewHeader::len_for(local), class, self.options.dont_fragment(ip))
+                let class = self.options.traffic_class(&ip);
+                (0, protocol, NewHeader::len_for(local), class, self.options.dont_fragment(&ip))
             }
             Mode::Transport => {
                 if ip.fragment != Fragment::Whole {
@@ -307,7 +256,7 @@ impl OutboundSa {
         let fill_len = self.fill_len(payload_len, fixed);
         let padding_len = transform.padding_len(payload_len.saturating_add(fill_len));
         let total = sum([fixed, payload_len, fill_len, padding_len]);
-        if total > self.limit() && !self.may_be_fragmented(ip, dont_fragment) {
+        if total > self.limit() && !self.may_be_fragmented(&ip, dont_fragment) {
             return Err(SealError::TooBig { mtu: self.inner_mtu(fixed, payload_at) });
         }
         if total > usize::from(u16::MAX) {
@@ -319,7 +268,7 @@ impl OutboundSa {
         };
         let outer = Outer { local, remote, encap, traffic_class, dont_fragment };
         Ok(Layout {
-            ip: *ip,
+            ip,
             header_len,
             udp_len,
             payload_at,
@@ -373,11 +322,11 @@ impl OutboundSa {
         let parts = [layout.payload_len, layout.fill_len, layout.padding_len, esp::TRAILER_LEN];
         let bytes = sum(parts) as u64;
         if !self.counters.allows(lifetime.hard, bytes) {
-            self.raised.hard = true;
+            self.expire();
             return Err(SealError::Expired);
         }
         let Some(sequence) = self.sequence.take() else {
-            self.raised.hard = true;
+            self.expire();
             return Err(SealError::Expired);
         };
         self.counters.count(bytes);
@@ -386,12 +335,11 @@ impl OutboundSa {
         Ok(sequence)
     }
 
-    /// Wipes the keys of an SA that has ended. No packet may be prepared and not finished.
-    pub(crate) fn wipe_if_ended(&mut self) {
-        if self.raised.hard {
-            self.keys = SealKeys::Wiped;
-            self.iv_base = 0;
-        }
+    /// Nothing is sealed any more, and the keys are wiped.
+    fn expire(&mut self) {
+        self.raised.hard = true;
+        self.keys = SealKeys::Wiped;
+        self.iv_base = 0;
     }
 
     /// Writes headers, counter and trailer around the payload, which is in its place.

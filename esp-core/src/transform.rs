@@ -13,11 +13,10 @@ mod aead;
 mod cbc_hmac;
 mod hmac;
 mod keys;
-mod multi_buffer;
 
 #[cfg(test)]
 pub(crate) use cbc_hmac::CbcDecrypt;
-pub(crate) use keys::{HighBits, Job, OpenKeys, SealKeys, Verified};
+pub(crate) use keys::{HighBits, OpenKeys, SealKeys};
 
 /// Block ciphers in CBC mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

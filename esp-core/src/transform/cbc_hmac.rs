@@ -15,8 +15,6 @@ use cipher::{
 use des::TdesEde3;
 
 use super::BlockCipher;
-use super::hmac::Hmac;
-use super::multi_buffer::{self, SealLane};
 
 /// A key schedule for sealing.
 #[allow(
@@ -56,20 +54,8 @@ impl CbcEncrypt {
         })
     }
 
-    /// Encrypts and authenticates packets side by side.
-    pub(super) fn seal<const K: usize>(&self, hmac: &Hmac, lanes: &mut [SealLane<'_>; K]) {
-        match self {
-            Self::Aes128(aes) => multi_buffer::seal(aes, hmac, lanes),
-            Self::Aes192(aes) => multi_buffer::seal(aes, hmac, lanes),
-            Self::Aes256(aes) => multi_buffer::seal(aes, hmac, lanes),
-            #[cfg(feature = "legacy")]
-            Self::TripleDes(_) => lanes.iter_mut().for_each(|lane| self.seal_plainly(hmac, lane)),
-        }
-    }
-
-    /// Encrypts one packet and then authenticates it.
-    pub(super) fn seal_plainly(&self, hmac: &Hmac, lane: &mut SealLane<'_>) {
-        let iv_and_payload = lane.message.get_mut(8..).unwrap_or_default();
+    /// Encrypts `iv_and_payload`, a counter block and whole blocks of payload, in place.
+    pub(super) fn encrypt(&self, iv_and_payload: &mut [u8]) {
         match self {
             Self::Aes128(aes) => encrypt(aes, iv_and_payload),
             Self::Aes192(aes) => encrypt(aes, iv_and_payload),
@@ -77,8 +63,6 @@ impl CbcEncrypt {
             #[cfg(feature = "legacy")]
             Self::TripleDes(des) => encrypt(des, iv_and_payload),
         }
-        let suffix = lane.suffix.get(..lane.suffix_len).unwrap_or_default();
-        hmac.sign(lane.message, suffix, lane.icv);
     }
 }
 
