@@ -185,10 +185,11 @@ impl<'s> Endpoint<'s> {
         let Some(ike) = self.store.ikes.get_mut(index) else { return };
         if seen.received {
             ike.heard(cx.now);
-        } else if seen.sent && ike.announced.dead_peer_detection {
-            if let Some(idle) = idle {
-                ike.worried(cx.now, idle);
-            }
+        } else if seen.sent
+            && ike.announced.dead_peer_detection
+            && let Some(idle) = idle
+        {
+            ike.worried(cx.now, idle);
         }
         if seen.sent && ike.keepalive.is_some() {
             ike.keepalive = Some(cx.now.after(cx.config.timing.keepalive));
@@ -445,6 +446,7 @@ impl<'s> Endpoint<'s> {
             place.copy_from_slice(&NON_ESP_MARKER);
         }
         let on_silence = crate::exchange::spec(exchange.kind, number)
+            .filter(|spec| spec.sender == exchange.role)
             .map_or(crate::exchange::OnSilence::Done, |spec| spec.on_silence);
         exchange.on_silence = on_silence;
         let outbox = &mut exchange.outbox;
@@ -572,10 +574,10 @@ impl<'s> Endpoint<'s> {
         self.store.ikes.pending.push(index);
         let mut next = self.store.children_by_owner.candidates(owner).next();
         while let Some(child) = next {
-            if let Some(sa) = self.store.children.get_mut(child) {
-                if sa.owner == owner {
-                    sa.path = path;
-                }
+            if let Some(sa) = self.store.children.get_mut(child)
+                && sa.owner == owner
+            {
+                sa.path = path;
             }
             next = self.store.children_by_owner.behind(child);
         }

@@ -311,8 +311,9 @@ pub enum ApiError {
     Capacity(Capacity),
     /// The storage has no slots of some kind, or buffers below 576 bytes.
     Storage,
-    /// Aggressive mode is not supported yet with this configuration.
-    Unsupported,
+    /// Aggressive mode with proposals of several groups: the public value goes with the proposals, so there can be only
+    /// one group.
+    SeveralGroups,
 }
 
 /// Why an exchange ended without what it was for.

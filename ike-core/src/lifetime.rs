@@ -150,7 +150,7 @@ pub(crate) fn soft_percent(timing: &Timing, role: Role, rng: &mut dyn CryptoRng)
 
 /// `share` hundredths of a percent of `whole`.
 pub(crate) fn percent(whole: Duration, share: u32) -> Duration {
-    whole.checked_mul(share).map_or(whole, |product| product / 10_000)
+    whole.checked_mul(share).and_then(|product| product.checked_div(10_000)).unwrap_or(whole)
 }
 
 #[cfg(test)]

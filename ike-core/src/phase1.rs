@@ -12,7 +12,7 @@ use crate::digest::Kind;
 use crate::endpoint::{Context, Endpoint, Path};
 use crate::error::{Capacity, Discard, Error, Failure, PeerMisbehaved, Refusal};
 use crate::event::{DownReason, Role};
-use crate::exchange::state::{DhWork, Private, State};
+use crate::exchange::state::{DhWork, Exchange, Name, Private, State};
 use crate::exchange::{Message, MessageSpec};
 use crate::ike_sa::{Announced, IkeSa, Phase};
 use crate::lifetime;
@@ -31,6 +31,17 @@ pub(crate) mod negotiate;
 
 /// Bytes of our nonces: as many as the longest PRF's security asks for (RFC 2409 §5 allows 8 to 256).
 pub(crate) const NONCE_LEN: usize = 32;
+
+/// A message without our cookie.
+pub(crate) struct FirstMessage<'m> {
+    pub(crate) path: Path,
+    pub(crate) header: &'m Header,
+    pub(crate) datagram: &'m [u8],
+    /// The digest under which its exchange is entered.
+    pub(crate) key: u64,
+    /// The digest of the datagram.
+    pub(crate) digest: u64,
+}
 
 impl Endpoint<'_> {
     /// A message of main or aggressive mode.
@@ -108,12 +119,11 @@ impl Endpoint<'_> {
         }
         let peer_id = cx.config.peers.by_address(path.remote.ip());
         let peer = peer_id.and_then(|id| cx.config.peers.peer(id));
+        let first = FirstMessage { path, header, datagram, key, digest };
         let result = match (header.exchange, peer) {
             (_, None) => Err(Error::Refused(Refusal::NoPeer)),
-            (ExchangeType::AGGRESSIVE, Some(_)) => {
-                self.aggressive_first(cx, path, header, datagram, key, digest)
-            }
-            (_, Some(peer)) => self.main_mode_first(cx, &peer, path, header, datagram, key, digest),
+            (ExchangeType::AGGRESSIVE, Some(_)) => self.aggressive_first(cx, &first),
+            (_, Some(peer)) => self.main_mode_first(cx, &peer, &first),
         };
         if let Err(error) = result {
             if let (Error::Refused(_), Some(notify)) = (error, error.notify()) {
@@ -195,16 +205,8 @@ impl Endpoint<'_> {
         let (cookie, peer) = (ike.cookie_digest(&self.digests), ike.peer_digest(&self.digests));
         let serial = self.next_serial();
         let ike_index = self.store.ikes.allocate(serial, ike).ok_or(Capacity::IkeSas)?;
-        let exchange = crate::exchange::state::Exchange::new(
-            (ike_index, serial),
-            kind,
-            role,
-            0,
-            key,
-            state,
-            path,
-            cx.now,
-        );
+        let name = Name { kind, role, message_id: 0, key };
+        let exchange = Exchange::new((ike_index, serial), name, state, path, cx.now);
         let serial = self.next_serial();
         let Some(index) = self.store.exchanges.allocate(serial, exchange) else {
             self.store.ikes.release(ike_index);

@@ -154,7 +154,7 @@ mod tests {
         for _ in 0..20_000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let slot = (seed >> 60) as usize;
-            let value = ((seed >> 40) % 5 != 0).then_some((seed >> 20) % 50);
+            let value = (!(seed >> 40).is_multiple_of(5)).then_some((seed >> 20) % 50);
             model[slot] = value;
             timers.set(slot as u16, value.map(Instant::from_millis));
             let expected = model.iter().flatten().min().copied();

@@ -128,6 +128,7 @@ impl Job {
     /// # Errors
     ///
     /// The job, if a length is not the group's.
+    #[expect(clippy::result_large_err, reason = "the job is handed back, and there is no heap")]
     pub fn complete(self, public: &[u8], shared: &[u8]) -> Result<JobResult, Self> {
         let public_len = if self.wants_public() { self.group.public_len() } else { 0 };
         let shared_len = if self.peer_public().is_some() { self.group.shared_len() } else { 0 };
@@ -274,10 +275,10 @@ impl Endpoint<'_> {
 
     fn store_public(&mut self, index: u16, place: Option<Span>, value: &[u8]) {
         let held = self.store.buffers.held_mut(index);
-        if let Some(place) = place.map(|span| span.of_mut(held)) {
-            if place.len() == value.len() {
-                place.copy_from_slice(value);
-            }
+        if let Some(place) = place.map(|span| span.of_mut(held))
+            && place.len() == value.len()
+        {
+            place.copy_from_slice(value);
         }
     }
 

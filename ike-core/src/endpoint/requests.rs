@@ -45,7 +45,7 @@ impl Endpoint<'_> {
         }
         match peer.exchange {
             Phase1Mode::Main => self.main_mode_initiate(cx, peer, path),
-            Phase1Mode::Aggressive => Err(ApiError::Unsupported),
+            Phase1Mode::Aggressive => self.aggressive_initiate(cx, peer, path),
         }
     }
 
@@ -230,10 +230,10 @@ impl Endpoint<'_> {
 
     /// The soft lifetime of a pair is over.
     pub(crate) fn renew_child(&mut self, cx: &mut Context<'_>, index: u16) {
-        if let Some(ike) = self.ike_of_child(index) {
-            if self.configured(cx, ike).is_none() {
-                return;
-            }
+        if let Some(ike) = self.ike_of_child(index)
+            && self.configured(cx, ike).is_none()
+        {
+            return;
         }
         if let Some(child) = self.child_handle(index) {
             // What fails here is tried again when the data plane asks, or ends with the hard lifetime.

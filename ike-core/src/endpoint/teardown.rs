@@ -25,11 +25,11 @@ impl Endpoint<'_> {
         let alive = self.store.ikes.is(ike_index, serial);
         let peer = self.store.ikes.get(ike_index).filter(|_| alive).map(|ike| ike.peer);
         let mut config = None;
-        if let Some((child, serial)) = child {
-            if self.store.children.is(child, serial) {
-                config = self.store.children.get(child).map(|sa| sa.config);
-                self.child_failed(cx, child, reason);
-            }
+        if let Some((child, serial)) = child
+            && self.store.children.is(child, serial)
+        {
+            config = self.store.children.get(child).map(|sa| sa.config);
+            self.child_failed(cx, child, reason);
         }
         self.release_exchange(index);
         self.report(peer, config, role, path, reason);
@@ -61,14 +61,14 @@ impl Endpoint<'_> {
             self.end_child(index, DownReason::Failed(reason));
         }
         // The pair that was to be replaced goes on, and will try again.
-        if let Some(old) = replaces {
-            if let Some(sa) = self.child_mut(old) {
-                sa.successor = None;
-                if sa.is_live() && sa.schedule.soft.is_none() {
-                    sa.schedule.soft = Some(cx.now.after(RETRY));
-                }
-                self.refresh_child(old.index);
+        if let Some(old) = replaces
+            && let Some(sa) = self.child_mut(old)
+        {
+            sa.successor = None;
+            if sa.is_live() && sa.schedule.soft.is_none() {
+                sa.schedule.soft = Some(cx.now.after(RETRY));
             }
+            self.refresh_child(old.index);
         }
     }
 
@@ -85,20 +85,19 @@ impl Endpoint<'_> {
         }
         self.store.exchanges.release(index);
         self.store.buffers.clear(index);
-        if self.store.ikes.is(ike, serial) {
-            if let Some(ike) = self.store.ikes.get_mut(ike) {
-                ike.exchanges = ike.exchanges.saturating_sub(1);
-                if ike.exchange == Some(index) {
-                    ike.exchange = None;
-                }
+        if self.store.ikes.is(ike, serial)
+            && let Some(ike) = self.store.ikes.get_mut(ike)
+        {
+            ike.exchanges = ike.exchanges.saturating_sub(1);
+            if ike.exchange == Some(index) {
+                ike.exchange = None;
             }
         }
-        if let Some((child, serial)) = child {
-            if self.store.children.is(child, serial) {
-                if let Some(sa) = self.store.children.get_mut(child) {
-                    sa.exchange = None;
-                }
-            }
+        if let Some((child, serial)) = child
+            && self.store.children.is(child, serial)
+            && let Some(sa) = self.store.children.get_mut(child)
+        {
+            sa.exchange = None;
         }
     }
 
@@ -116,14 +115,14 @@ impl Endpoint<'_> {
             self.report(Some(peer), Some(child), role, path, reason);
         }
         // The IKE SA that was to be replaced goes on, and will try again.
-        if let Some(old) = replaces {
-            if self.ike(old).is_some() {
-                if let Some(ike) = self.store.ikes.get_mut(old.index) {
-                    ike.replaced_by = None;
-                    ike.schedule.soft = Some(cx.now.after(RETRY));
-                }
-                self.refresh_ike(old.index);
+        if let Some(old) = replaces
+            && self.ike(old).is_some()
+        {
+            if let Some(ike) = self.store.ikes.get_mut(old.index) {
+                ike.replaced_by = None;
+                ike.schedule.soft = Some(cx.now.after(RETRY));
             }
+            self.refresh_ike(old.index);
         }
     }
 

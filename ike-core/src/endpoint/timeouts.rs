@@ -7,6 +7,7 @@ use crate::error::Failure;
 use crate::event::DownReason;
 use crate::exchange::OnSilence;
 use crate::exchange::state::State;
+use crate::lifetime;
 use crate::natt::KEEPALIVE;
 use crate::time::Instant;
 
@@ -36,7 +37,7 @@ impl Endpoint<'_> {
             if let Some(tries) = outbox.tries.checked_sub(1) {
                 let percent = u32::from(cx.config.timing.backoff_percent.max(100));
                 outbox.tries = tries;
-                outbox.wait = outbox.wait.saturating_mul(percent) / 100;
+                outbox.wait = lifetime::percent(outbox.wait, percent.saturating_mul(100));
                 outbox.at = Some(cx.now.after(outbox.wait));
                 outbox.due = true;
                 self.stats.retransmitted = self.stats.retransmitted.saturating_add(1);
@@ -74,10 +75,10 @@ impl Endpoint<'_> {
             }
             return self.end_child(index, reason);
         }
-        if let Outbound::From(at) = sa.use_outbound {
-            if at <= cx.now {
-                return self.outbound_usable(cx, index);
-            }
+        if let Outbound::From(at) = sa.use_outbound
+            && at <= cx.now
+        {
+            return self.outbound_usable(cx, index);
         }
         if passed(sa.schedule.soft) {
             sa.schedule.soft = None;

@@ -145,6 +145,17 @@ pub(crate) struct Outbox {
     pub(crate) answered: u8,
 }
 
+/// What tells an exchange from others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name {
+    pub(crate) kind: ExchangeType,
+    pub(crate) role: Role,
+    /// 0 in phase 1.
+    pub(crate) message_id: u32,
+    /// The digest under which it is indexed.
+    pub(crate) key: u64,
+}
+
 /// A slot's content.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -180,14 +191,12 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn new(
         ike: (u16, u32),
-        kind: ExchangeType,
-        role: Role,
-        message_id: u32,
-        key: u64,
+        name: Name,
         state: State,
         path: Path,
         began: Instant,
     ) -> Self {
+        let Name { kind, role, message_id, key } = name;
         Self {
             ike,
             kind,

@@ -1,14 +1,15 @@
 //! Authentication of phase 1 with a pre-shared key: RFC 2409 §5.4, and who the peer then is: RFC 2407 §4.6.2.
 
+use core::net::IpAddr;
+
 use crate::config::{Authentication, PeerConfig, PeerId, Secret};
-use crate::endpoint::Path;
 use crate::error::{Capacity, Error, Refusal};
 use crate::event::Role;
 use crate::ike_sa::IkeSa;
 use crate::keys::{Nonces, Phase1Transcript};
 use crate::phase1::identity_of;
 use crate::protect::Algorithms;
-use crate::wire::{IdPayload, Payload};
+use crate::wire::IdPayload;
 
 /// Proof that the peer has shown to hold the key and to be whom the configuration names. Only [`verify`] makes one, and
 /// only with one an IKE SA becomes established.
@@ -29,6 +30,18 @@ impl Authenticated {
     pub(crate) const fn owner(&self) -> OwnerId {
         self.owner_id
     }
+}
+
+/// What the peer says of itself.
+pub(crate) struct Claim<'m> {
+    /// Body of its ID payload.
+    pub(crate) id: &'m [u8],
+    /// Body of its HASH payload.
+    pub(crate) hash: &'m [u8],
+    /// Where in the datagram the identity stands.
+    pub(crate) offset: usize,
+    /// The address it is seen at.
+    pub(crate) remote: IpAddr,
 }
 
 /// Derives SKEYID and what follows from it into the IKE SA.
@@ -74,20 +87,18 @@ pub(crate) fn verify(
     peer: &PeerConfig<'_>,
     algorithms: &Algorithms,
     transcript: &Phase1Transcript<'_>,
-    id: Payload<'_>,
-    hash: Payload<'_>,
-    path: Path,
+    claim: &Claim<'_>,
     owner: u64,
 ) -> Result<Authenticated, Error> {
     let expected = match ike.role {
-        Role::Initiator => transcript.hash_r(algorithms.prf, &ike.skeyid, id.body),
-        Role::Responder => transcript.hash_i(algorithms.prf, &ike.skeyid, id.body),
+        Role::Initiator => transcript.hash_r(algorithms.prf, &ike.skeyid, claim.id),
+        Role::Responder => transcript.hash_i(algorithms.prf, &ike.skeyid, claim.id),
     };
-    if !expected.verify(hash.body) {
+    if !expected.verify(claim.hash) {
         return Err(Refusal::Authentication.into());
     }
-    let parsed = IdPayload::parse(id.body, id.offset)?;
-    if !peer.remote_id.accepts(&identity_of(&parsed), path.remote.ip()) {
+    let parsed = IdPayload::parse(claim.id, claim.offset)?;
+    if !peer.remote_id.accepts(&identity_of(&parsed), claim.remote) {
         return Err(Refusal::Identity(parsed.id_type).into());
     }
     Ok(Authenticated { owner_id: OwnerId { peer: peer.id, owner } })

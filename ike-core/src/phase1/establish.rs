@@ -38,19 +38,19 @@ impl Endpoint<'_> {
         self.store.ikes.pending.push(index);
         self.stats.ike_sas_up = self.stats.ike_sas_up.saturating_add(1);
         self.adopt_children(index, owner.owner);
-        if let (Some(old), Some(new)) = (replaces, handle) {
-            if self.ike(old).is_some_and(|old| old.owner == owner.owner) {
-                if let Some(sa) = self.store.ikes.get_mut(old.index) {
-                    sa.replaced_by = Some(new);
-                    sa.pending.replaced = Some(new);
-                    // Exchanges under way finish on the old one; then it is deleted.
-                    sa.schedule.soft = None;
-                    let end = cx.now.after(cx.config.timing.overlap);
-                    sa.schedule.hard = Some(sa.schedule.hard.map_or(end, |hard| hard.min(end)));
-                }
-                self.store.ikes.pending.push(old.index);
-                self.refresh_ike(old.index);
+        if let (Some(old), Some(new)) = (replaces, handle)
+            && self.ike(old).is_some_and(|old| old.owner == owner.owner)
+        {
+            if let Some(sa) = self.store.ikes.get_mut(old.index) {
+                sa.replaced_by = Some(new);
+                sa.pending.replaced = Some(new);
+                // Exchanges under way finish on the old one; then it is deleted.
+                sa.schedule.soft = None;
+                let end = cx.now.after(cx.config.timing.overlap);
+                sa.schedule.hard = Some(sa.schedule.hard.map_or(end, |hard| hard.min(end)));
             }
+            self.store.ikes.pending.push(old.index);
+            self.refresh_ike(old.index);
         }
         self.refresh_ike(index);
         self.begin_wanted(cx, index);
@@ -61,10 +61,11 @@ impl Endpoint<'_> {
         let Some(serial) = self.store.ikes.serial(index) else { return };
         let mut next = self.store.children_by_owner.candidates(owner).next();
         while let Some(child) = next {
-            if let Some(sa) = self.store.children.get_mut(child) {
-                if sa.owner == owner && sa.phase != child_sa::Phase::Negotiating {
-                    sa.ike = (index, serial);
-                }
+            if let Some(sa) = self.store.children.get_mut(child)
+                && sa.owner == owner
+                && sa.phase != child_sa::Phase::Negotiating
+            {
+                sa.ike = (index, serial);
             }
             next = self.store.children_by_owner.behind(child);
         }

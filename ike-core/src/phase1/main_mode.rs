@@ -26,10 +26,11 @@ use crate::exchange::{MAIN_MODE, Message, MessageSpec};
 use crate::ike_sa::{Announced, IkeSa};
 use crate::keys::{Iv, Nonces, Phase1Transcript};
 use crate::natt::{NAT_PORT, NatD, NatMethod, detect};
-use crate::phase1::auth::{self, derive_keys};
+use crate::phase1::auth::{self, Claim, derive_keys};
 use crate::phase1::negotiate;
 use crate::phase1::{
-    ID_BODY_LEN, NONCE_LEN, announced, check_own, identity_body, key_exchange, our_vendor_ids,
+    FirstMessage, ID_BODY_LEN, NONCE_LEN, announced, check_own, identity_body, key_exchange,
+    our_vendor_ids,
 };
 use crate::protect::Algorithms;
 use crate::wire::numbers::{Doi, ExchangeType, NotifyType, PayloadType, ProtocolId};
@@ -70,6 +71,15 @@ pub(crate) enum MainMode {
     Computing(Transcript),
     /// Both: the peer's identity and hash.
     ExpectAuth(Transcript),
+}
+
+/// A message of a main mode under way.
+#[derive(Clone, Copy)]
+struct Arrival {
+    index: u16,
+    ike: u16,
+    path: Path,
+    header: Header,
 }
 
 /// What both hashes cover, and the nonces.
@@ -142,25 +152,22 @@ impl Endpoint<'_> {
         &mut self,
         cx: &mut Context<'_>,
         peer: &PeerConfig<'_>,
-        path: Path,
-        first: &Header,
-        datagram: &[u8],
-        key: u64,
-        digest: u64,
+        first: &FirstMessage<'_>,
     ) -> Result<(), Error> {
-        check_flags(first, false)?;
+        check_flags(first.header, false)?;
         let [spec, answer, ..] = &MAIN_MODE;
-        let message = Message::check(datagram, first, spec)?;
+        let message = Message::check(first.datagram, first.header, spec)?;
+        let path = first.path;
         let offer = message.find(PayloadType::SA)?;
         let (chosen, number, transform) = negotiate::choose(offer, peer, cx.config.crypto)?;
         let announced = announced(&message);
         self.make_room(cx, peer.id, path)?;
         let responder = self.fresh_cookie(cx.rng);
-        let cookies = CookiePair { initiator: first.cookies.initiator, responder };
+        let cookies = CookiePair { initiator: first.header.cookies.initiator, responder };
         let len =
             message_2(self.store.scratch, peer, cookies, number, &transform, &message, answer)?;
         // Nothing is amplified for an address that may be forged.
-        if len > datagram.len() {
+        if len > first.datagram.len() {
             return Err(Capacity::Message(len).into());
         }
         let mut ike = IkeSa::new(Role::Responder, peer.id, path, cookies);
@@ -174,7 +181,7 @@ impl Endpoint<'_> {
         let sa_i = Span::default();
         let state = State::Main(MainMode::ExpectInitiatorPublic { sa_i });
         let (ike_index, index) =
-            self.open_phase1(cx, ike, ExchangeType::IDENTITY_PROTECTION, state, key)?;
+            self.open_phase1(cx, ike, ExchangeType::IDENTITY_PROTECTION, state, first.key)?;
         let mut arena = Arena::new(self.store.buffers.held_mut(index), 0);
         let held = arena.hold(offer.body);
         let held_len = arena.len();
@@ -182,7 +189,7 @@ impl Endpoint<'_> {
             Ok(sa_i) => {
                 if let Some(exchange) = self.store.exchanges.get_mut(index) {
                     exchange.held_len = held_len;
-                    exchange.last_received = digest;
+                    exchange.last_received = first.digest;
                     exchange.state = State::Main(MainMode::ExpectInitiatorPublic { sa_i });
                 }
                 self.store.unproven.push(index);
@@ -211,47 +218,42 @@ impl Endpoint<'_> {
         let (ike_index, _) = exchange.ike;
         let role = exchange.role;
         let [_, second, third, fourth, fifth, sixth] = &MAIN_MODE;
-        match state {
-            MainMode::ExpectSa { sa_i } => self
-                .on_sa(cx, path, index, ike_index, sa_i, header, datagram, second)
-                .map_err(Discard::from),
-            MainMode::ExpectInitiatorPublic { sa_i } => self
-                .on_initiator_public(cx, path, index, ike_index, sa_i, header, datagram, third)
-                .map_err(Discard::from),
-            MainMode::ExpectResponderPublic { sa_i, public_i, nonce_i } => self
-                .on_responder_public(
-                    cx,
-                    path,
-                    index,
-                    ike_index,
-                    (sa_i, public_i, nonce_i),
-                    header,
-                    datagram,
-                    fourth,
-                )
-                .map_err(Discard::from),
-            MainMode::ExpectAuth(transcript) => {
-                let spec = if role == Role::Responder { fifth } else { sixth };
-                self.on_auth(cx, path, index, ike_index, transcript, header, datagram, spec)
-            }
-            MainMode::ComputingPublic { .. } | MainMode::Computing(_) => Err(Discard::Busy),
+        let (spec, clear) = match state {
+            MainMode::ExpectSa { .. } => (second, true),
+            MainMode::ExpectInitiatorPublic { .. } => (third, true),
+            MainMode::ExpectResponderPublic { .. } => (fourth, true),
+            MainMode::ExpectAuth(_) if role == Role::Responder => (fifth, false),
+            MainMode::ExpectAuth(_) => (sixth, false),
+            MainMode::ComputingPublic { .. } | MainMode::Computing(_) => return Err(Discard::Busy),
+        };
+        let at = Arrival { index, ike: ike_index, path, header: *header };
+        if let (false, MainMode::ExpectAuth(transcript)) = (clear, state) {
+            return self.on_auth(cx, &at, transcript, datagram, spec);
         }
+        check_flags(header, false)?;
+        let message = Message::check(datagram, header, spec)?;
+        let result = match state {
+            MainMode::ExpectSa { sa_i } => self.on_sa(cx, &at, sa_i, &message),
+            MainMode::ExpectInitiatorPublic { sa_i } => {
+                self.on_initiator_public(cx, &at, sa_i, &message)
+            }
+            MainMode::ExpectResponderPublic { sa_i, public_i, nonce_i } => {
+                self.on_responder_public(cx, &at, (sa_i, public_i, nonce_i), &message)
+            }
+            _ => Ok(()),
+        };
+        result.map_err(Discard::from)
     }
 
     /// Message 2, as initiator: the responder's choice.
     fn on_sa(
         &mut self,
         cx: &mut Context<'_>,
-        path: Path,
-        index: u16,
-        ike_index: u16,
+        at: &Arrival,
         sa_i: Span,
-        header: &Header,
-        datagram: &[u8],
-        spec: &MessageSpec,
+        message: &Message<'_>,
     ) -> Result<(), Error> {
-        check_flags(header, false)?;
-        let message = Message::check(datagram, header, spec)?;
+        let Arrival { index, ike: ike_index, path, header } = *at;
         let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
         let peer = cx.config.peers.peer(ike.peer).ok_or(Refusal::Unconfigured)?;
         if header.cookies.responder == ike.cookies.initiator {
@@ -259,7 +261,7 @@ impl Endpoint<'_> {
         }
         let chosen =
             negotiate::check_answer(message.find(PayloadType::SA)?, &peer, peer.proposals)?;
-        let mut announced = announced(&message);
+        let mut announced = announced(message);
         if peer.nat_traversal == NatTraversal::Off {
             announced.nat = NatMethod::None;
         }
@@ -285,22 +287,17 @@ impl Endpoint<'_> {
     fn on_initiator_public(
         &mut self,
         cx: &mut Context<'_>,
-        path: Path,
-        index: u16,
-        ike_index: u16,
+        at: &Arrival,
         sa_i: Span,
-        header: &Header,
-        datagram: &[u8],
-        spec: &MessageSpec,
+        message: &Message<'_>,
     ) -> Result<(), Error> {
-        check_flags(header, false)?;
-        let message = Message::check(datagram, header, spec)?;
+        let Arrival { index, ike: ike_index, path, .. } = *at;
         let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
         let (suite, cookies, method) = (ike.suite, ike.cookies, ike.announced.nat);
         let peer = cx.config.peers.peer(ike.peer).ok_or(Refusal::Unconfigured)?;
-        let (public, nonce) = key_exchange(cx, &message, suite.group)?;
+        let (public, nonce) = key_exchange(cx, message, suite.group)?;
         let algorithms = Algorithms::of(cx.config, suite)?;
-        let mut nat = detect(&message, method, algorithms.prf, &cookies, path.local, path.remote);
+        let mut nat = detect(message, method, algorithms.prf, &cookies, path.local, path.remote);
         nat.local_behind |= peer.nat_traversal == NatTraversal::Force && method != NatMethod::None;
         let group = cx.config.crypto.group(suite.group).ok_or(Capacity::Algorithm)?;
         if !self.dh_rate.take(cx.now, cx.config.limits.unproven_dh_per_second) {
@@ -330,26 +327,21 @@ impl Endpoint<'_> {
     fn on_responder_public(
         &mut self,
         cx: &mut Context<'_>,
-        path: Path,
-        index: u16,
-        ike_index: u16,
+        at: &Arrival,
         (sa_i, public_i, nonce_i): (Span, Span, Span),
-        header: &Header,
-        datagram: &[u8],
-        spec: &MessageSpec,
+        message: &Message<'_>,
     ) -> Result<(), Error> {
-        check_flags(header, false)?;
-        let message = Message::check(datagram, header, spec)?;
+        let Arrival { index, ike: ike_index, path, .. } = *at;
         let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
         let (suite, cookies, method) = (ike.suite, ike.cookies, ike.announced.nat);
         let peer = cx.config.peers.peer(ike.peer).ok_or(Refusal::Unconfigured)?;
-        let (public, nonce) = key_exchange(cx, &message, suite.group)?;
+        let (public, nonce) = key_exchange(cx, message, suite.group)?;
         let held = self.store.buffers.held(index);
         if public == public_i.of(held) || nonce == nonce_i.of(held) {
             return Err(PeerMisbehaved::Reflected.into());
         }
         let algorithms = Algorithms::of(cx.config, suite)?;
-        let mut nat = detect(&message, method, algorithms.prf, &cookies, path.local, path.remote);
+        let mut nat = detect(message, method, algorithms.prf, &cookies, path.local, path.remote);
         nat.local_behind |= peer.nat_traversal == NatTraversal::Force && method != NatMethod::None;
         let held_len = self.store.exchanges.get(index).map_or(0, |exchange| exchange.held_len);
         let mut arena = Arena::new(self.store.buffers.held_mut(index), held_len);
@@ -371,31 +363,35 @@ impl Endpoint<'_> {
     fn on_auth(
         &mut self,
         cx: &mut Context<'_>,
-        path: Path,
-        index: u16,
-        ike_index: u16,
+        at: &Arrival,
         transcript: Transcript,
-        header: &Header,
         datagram: &mut [u8],
         spec: &MessageSpec,
     ) -> Result<(), Discard> {
+        let Arrival { index, ike: ike_index, path, header } = *at;
         let ike = self.store.ikes.get(ike_index).ok_or(Discard::UnknownSa)?;
         let peer = cx.config.peers.peer(ike.peer).ok_or(Discard::Refused(Refusal::Unconfigured))?;
         let algorithms = Algorithms::of_sa(cx.config, ike)?;
-        let clear = check_flags(header, true).is_err();
+        let clear = check_flags(&header, true).is_err();
         if clear && !peer.quirks.accept_unencrypted_auth {
             return Err(PeerMisbehaved::NotEncrypted.into());
         }
         let next_iv =
             if clear { ike.iv } else { algorithms.decrypt(&ike.cipher_key, &ike.iv, datagram)? };
         // Under a wrong key the message decrypts to noise; what the parser says of noise helps nobody.
-        let message = Message::check(datagram, header, spec).map_err(|_| Discard::Undecryptable)?;
+        let message =
+            Message::check(datagram, &header, spec).map_err(|_| Discard::Undecryptable)?;
         let id = message.find(PayloadType::ID)?;
-        let hash = message.find(PayloadType::HASH)?;
+        let claim = Claim {
+            id: id.body,
+            hash: message.find(PayloadType::HASH)?.body,
+            offset: id.offset,
+            remote: path.remote.ip(),
+        };
         let held = self.store.buffers.held(index);
         let hashed = transcript.of(held, ike.cookies);
-        let owner = self.owner_digest(peer.id, id.body);
-        let proof = match auth::verify(ike, &peer, &algorithms, &hashed, id, hash, path, owner) {
+        let owner = self.owner_digest(peer.id, claim.id);
+        let proof = match auth::verify(ike, &peer, &algorithms, &hashed, &claim, owner) {
             Ok(proof) => proof,
             Err(Error::Refused(Refusal::Authentication)) => {
                 return Err(Discard::Unauthenticated);
@@ -562,7 +558,8 @@ pub(crate) fn float(path: Path) -> Path {
     Path { local, remote, encap: true }
 }
 
-const fn capacity(error: Error) -> Capacity {
+/// The capacity behind an error of our own making.
+pub(crate) const fn capacity(error: Error) -> Capacity {
     match error {
         Error::Capacity(capacity) => capacity,
         _ => Capacity::Exchanges,

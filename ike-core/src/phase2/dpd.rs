@@ -86,10 +86,12 @@ impl Endpoint<'_> {
         let mut lost: heapless::Vec<crate::config::ChildId, { crate::ike_sa::WANTED }> =
             heapless::Vec::new();
         for child in self.store.children_by_owner.candidates(owner) {
-            if let Some(sa) = self.store.children.get(child) {
-                if sa.owner == owner && sa.is_live() && !lost.contains(&sa.config) {
-                    let _ = lost.push(sa.config);
-                }
+            if let Some(sa) = self.store.children.get(child)
+                && sa.owner == owner
+                && sa.is_live()
+                && !lost.contains(&sa.config)
+            {
+                let _ = lost.push(sa.config);
             }
         }
         self.end_children_of(owner, DownReason::PeerDead);

@@ -22,7 +22,7 @@ use crate::config::{ChildConfig, ChildId, PeerConfig};
 use crate::endpoint::{Context, Endpoint, Path, header};
 use crate::error::{Capacity, Discard, Error, Failure, PeerMisbehaved, Refusal};
 use crate::event::{ChildSaHandle, DownReason, Role};
-use crate::exchange::state::{Arena, DhWork, Exchange, Span, State};
+use crate::exchange::state::{Arena, DhWork, Exchange, Name, Span, State};
 use crate::exchange::{Message, QUICK_MODE};
 use crate::ike_sa::{IkeSa, Remembered};
 use crate::keys::{Iv, Nonces, derive_keymat, hash_1, hash_2, hash_3};
@@ -114,6 +114,7 @@ impl Endpoint<'_> {
             None => None,
         };
         let message_id = self.fresh_message_id(cx, ike_index)?;
+        self.refresh_ike(ike_index);
         let spi = self.fresh_spi(cx.rng);
         let (index, child_index) = self.open_quick_mode(
             cx,
@@ -235,13 +236,13 @@ impl Endpoint<'_> {
         };
         let held_len = arena.len();
         let nonces = NoncePair { nonce_i: offer.nonce_i, nonce_r };
-        if let Some((child, _)) = child_index {
-            if let Some(sa) = self.store.children.get_mut(child) {
-                sa.outbound = Some(chosen.spi);
-                sa.suite = chosen.suite;
-                sa.lifetime = lifetime;
-                sa.selectors = agreed;
-            }
+        if let Some((child, _)) = child_index
+            && let Some(sa) = self.store.children.get_mut(child)
+        {
+            sa.outbound = Some(chosen.spi);
+            sa.suite = chosen.suite;
+            sa.lifetime = lifetime;
+            sa.selectors = agreed;
         }
         if let Some(exchange) = self.store.exchanges.get_mut(index) {
             exchange.held_len = held_len;
@@ -335,10 +336,10 @@ impl Endpoint<'_> {
                     hash_3(prf, &ike.skeyid, message_id, nonces.of(held))
                 })?;
                 self.accepted(cx, ike_index, index, path, digest, len);
-                if let Some((child, serial)) = exchange_child(&self.store.exchanges, index) {
-                    if self.store.children.is(child, serial) {
-                        self.outbound_usable(cx, child);
-                    }
+                if let Some((child, serial)) = exchange_child(&self.store.exchanges, index)
+                    && self.store.children.is(child, serial)
+                {
+                    self.outbound_usable(cx, child);
                 }
                 self.release_exchange(index);
                 Ok(())
@@ -380,12 +381,12 @@ impl Endpoint<'_> {
             Remembered::Full => return Err(Discard::Capacity(Capacity::MessageIds)),
         }
         let peer_id = ike.peer;
+        renew_when_full(cx, ike);
         self.count_bytes(ike_index, len);
         self.peer_heard(cx, ike_index, path, true);
-        let Verified { message, next_iv } = verified;
-        self.on_offer(cx, ike_index, message_id, path, digest, &message, next_iv).map_err(|error| {
+        self.on_offer(cx, ike_index, message_id, path, digest, &verified).map_err(|error| {
             if let Some(notify) = error.notify() {
-                let spi = offered_spi(&message);
+                let spi = offered_spi(&verified.message);
                 self.notify_peer(cx, ike_index, notify, &spi);
             }
             self.report(Some(peer_id), None, Role::Responder, path, Failure::Error(error));
@@ -400,9 +401,9 @@ impl Endpoint<'_> {
         message_id: u32,
         path: Path,
         digest: u64,
-        message: &Message<'_>,
-        next_iv: Iv,
+        verified: &Verified<'_>,
     ) -> Result<(), Error> {
+        let Verified { message, next_iv } = verified;
         let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
         let peer = cx.config.peers.peer(ike.peer).ok_or(Refusal::Unconfigured)?;
         let nonce_i = nonce(message)?;
@@ -468,7 +469,7 @@ impl Endpoint<'_> {
                 exchange.last_received = digest;
             }
             let state = State::Quick(QuickMode::Computing(answer));
-            self.commit_quick(index, path, next_iv, state);
+            self.commit_quick(index, path, *next_iv, state);
             match (public_i, config.pfs) {
                 (Some(_), Some(group)) => {
                     let work = DhWork { group, public: public_r, peer_public: public_i };
@@ -599,16 +600,9 @@ impl Endpoint<'_> {
         let child_index =
             self.store.children.allocate(child_serial, child).ok_or(Capacity::ChildSas)?;
         let key = self.exchange_key(ike_index, message_id);
-        let mut exchange = Exchange::new(
-            (ike_index, ike_serial),
-            ExchangeType::QUICK_MODE,
-            role,
-            message_id,
-            key,
-            State::Lingering,
-            path,
-            cx.now,
-        );
+        let name = Name { kind: ExchangeType::QUICK_MODE, role, message_id, key };
+        let mut exchange =
+            Exchange::new((ike_index, ike_serial), name, State::Lingering, path, cx.now);
         exchange.child = Some((child_index, child_serial));
         let serial = self.next_serial();
         let Some(index) = self.store.exchanges.allocate(serial, exchange) else {
@@ -721,7 +715,10 @@ impl Endpoint<'_> {
                 continue;
             }
             match ike.remember(message_id) {
-                Remembered::New => return Ok(message_id),
+                Remembered::New => {
+                    renew_when_full(cx, ike);
+                    return Ok(message_id);
+                }
                 Remembered::Known => {}
                 Remembered::Full => return Err(Capacity::MessageIds.into()),
             }
@@ -812,6 +809,13 @@ fn parts<'p>(
 
 fn exchange_child(exchanges: &Pool<'_, Exchange>, index: u16) -> Option<(u16, u32)> {
     exchanges.get(index).and_then(|exchange| exchange.child)
+}
+
+/// An IKE SA that has used most of the message ids it can remember is due for renewal.
+fn renew_when_full(cx: &Context<'_>, ike: &mut IkeSa) {
+    if ike.message_ids_near_full() && ike.replaced_by.is_none() {
+        ike.schedule.soft = Some(cx.now);
+    }
 }
 
 /// How ESP is to be carried under this IKE SA.

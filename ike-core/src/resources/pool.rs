@@ -4,6 +4,9 @@ use crate::resources::queue::Queue;
 use crate::time::Instant;
 use crate::timer::Timers;
 
+/// Links are slot numbers plus one, in 16 bits.
+const MAX_SLOTS: usize = 0xfffe;
+
 /// A slot. The explicit tag makes a free slot all zero bits, so that a static full of them lies in `.bss`.
 #[derive(Debug)]
 #[repr(u8)]
@@ -136,7 +139,7 @@ impl<T> Pool<'_, T> {
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.slots.len().min(usize::from(u16::MAX) - 1)
+        self.slots.len().min(MAX_SLOTS)
     }
 
     pub(crate) fn used(&self) -> u16 {

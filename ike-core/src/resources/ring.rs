@@ -11,6 +11,7 @@ pub(crate) const PLACE_LEN: usize = 256;
 /// A message to be sent once, and forgotten.
 #[derive(Debug)]
 #[repr(u8)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the message on")]
 pub(crate) enum Outgoing {
     /// No message.
     None = 0,
