@@ -15,9 +15,10 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
 use esp_core::{Addresses, BlockCipher, Integrity, Mode, PolicyId, TrafficSelectors, Transform};
 use ike_core::config::{
-    ChildConfig, ChildId, Config, EspProposal, Lifetime, Limits, PeerConfig, PeerId, Phase1Cipher,
-    Phase1Proposal, Secret, Timing,
+    ChildConfig, ChildId, Config, EspProposal, Lifetime, Limits, NatTraversal, PeerConfig, PeerId,
+    Phase1Cipher, Phase1Mode, Phase1Proposal, Secret, Timing,
 };
+use ike_core::error::{Discard, Refusal};
 use ike_core::event::{DownReason, Event};
 use ike_core::wire::numbers::{GroupDescription, HashAlgorithm};
 use ike_core::{Context, Endpoint, Instant, Path, Resources, Work, natt};
@@ -118,7 +119,8 @@ fn run<'s>(
                 let bytes = if path.encap {
                     match natt::classify(&mut datagram) {
                         natt::Classified::Ike(message) => message,
-                        _ => continue,
+                        natt::Classified::Keepalive => continue,
+                        other => panic!("{other:?}"),
                     }
                 } else {
                     &mut datagram[..]
@@ -128,7 +130,7 @@ fn run<'s>(
                 other.endpoint.handle_datagram(&mut cx, mirror(path), bytes).unwrap();
             }
         }
-        if !quiet {
+        if !quiet && *now <= until {
             continue;
         }
         let next = [a.endpoint.poll_timeout(), b.endpoint.poll_timeout()];
@@ -143,13 +145,24 @@ fn pair(
     pfs: bool,
     test: impl for<'s> FnOnce(&mut Host<'s>, &mut Host<'s>, &Config<'_>, &Config<'_>),
 ) {
+    pair_with(pfs, |_| (), test);
+}
+
+/// A pair whose peers are configured alike, and changed by `change`.
+fn pair_with(
+    pfs: bool,
+    change: impl Fn(&mut PeerConfig<'_>),
+    test: impl for<'s> FnOnce(&mut Host<'s>, &mut Host<'s>, &Config<'_>, &Config<'_>),
+) {
     let (addr_a, addr_b): (IpAddr, IpAddr) =
         ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
     let psk = Secret::Bytes(b"interop-psk-0123456789");
     let (child_a, child_b) =
         ([child("10.1.0.0", "10.2.0.0", pfs)], [child("10.2.0.0", "10.1.0.0", pfs)]);
-    let peers_a = [PeerConfig::new(PeerId(1), addr_a, addr_b, psk, PHASE1, &child_a)];
-    let peers_b = [PeerConfig::new(PeerId(1), addr_b, addr_a, psk, PHASE1, &child_b)];
+    let mut peers_a = [PeerConfig::new(PeerId(1), addr_a, addr_b, psk, PHASE1, &child_a)];
+    let mut peers_b = [PeerConfig::new(PeerId(1), addr_b, addr_a, psk, PHASE1, &child_b)];
+    change(&mut peers_a[0]);
+    change(&mut peers_b[0]);
     let config_a = Config {
         peers: &peers_a,
         crypto: &ike_core::crypto::SOFTWARE,
@@ -197,6 +210,61 @@ fn comes_up_in_both_roles_with_and_without_pfs() {
             assert!(matches!(b.events[0], Event::IkeSaUp { .. }));
         });
     }
+}
+
+#[test]
+fn aggressive_mode_comes_up_where_it_is_allowed() {
+    for force_nat in [false, true] {
+        let change = |peer: &mut PeerConfig<'_>| {
+            peer.exchange = Phase1Mode::Aggressive;
+            peer.danger_answer_aggressive_psk = true;
+            if force_nat {
+                peer.nat_traversal = NatTraversal::Force;
+            }
+        };
+        pair_with(true, change, |a, b, config_a, config_b| {
+            begin(a, config_a);
+            let mut now = 0;
+            run(&mut now, 10_000, a, b, config_a, config_b);
+            assert_eq!((a.inbound.len(), b.inbound.len()), (1, 1), "{:?} {:?}", a.events, b.events);
+            assert_same_keys(a, b);
+            for sa in a.inbound.iter().chain(&b.inbound) {
+                assert_eq!(sa.encap != esp_core::Encap::None, force_nat);
+            }
+        });
+    }
+}
+
+#[test]
+fn aggressive_mode_is_refused_unless_it_is_allowed() {
+    let change = |peer: &mut PeerConfig<'_>| peer.exchange = Phase1Mode::Aggressive;
+    pair_with(false, change, |a, b, config_a, config_b| {
+        begin(a, config_a);
+        let message = a.turn(Instant::ZERO, config_a).remove(0);
+        let mut cx = Context { now: Instant::ZERO, rng: &mut b.rng, config: config_b };
+        let mut datagram = message.1;
+        let refused = b.endpoint.handle_datagram(&mut cx, mirror(message.0), &mut datagram);
+        assert_eq!(refused, Err(Discard::Refused(Refusal::AggressiveMode)));
+        assert_eq!(b.endpoint.ike_sas().count(), 0);
+    });
+}
+
+#[test]
+fn forced_nat_traversal_moves_to_port_4500() {
+    let change = |peer: &mut PeerConfig<'_>| peer.nat_traversal = NatTraversal::Force;
+    pair_with(false, change, |a, b, config_a, config_b| {
+        begin(a, config_a);
+        let mut now = 0;
+        run(&mut now, 10_000, a, b, config_a, config_b);
+        for host in [&*a, &*b] {
+            let sa = host.endpoint.ike_sas().next().unwrap();
+            assert_eq!((sa.path.local.port(), sa.path.remote.port()), (4500, 4500));
+            assert!(sa.path.encap);
+            let udp = esp_core::Encap::Udp { local_port: 4500, remote_port: 4500 };
+            assert_eq!(host.inbound[0].encap, udp);
+        }
+        assert_same_keys(a, b);
+    });
 }
 
 #[test]

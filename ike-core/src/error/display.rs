@@ -193,7 +193,7 @@ impl Display for ApiError {
             Self::Storage => {
                 f.write_str("the storage lacks slots of some kind, or its buffers are too small")
             }
-            Self::Unsupported => f.write_str("not supported"),
+            Self::SeveralGroups => f.write_str("aggressive mode can propose one group only"),
         }
     }
 }
