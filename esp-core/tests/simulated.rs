@@ -88,6 +88,11 @@ fn is_null(transform: Transform) -> bool {
     matches!(transform, Transform::NullHmac(_))
 }
 
+/// Two gateways without a key manager: it knows no peers.
+fn unmanaged(family: Family) -> Scenario {
+    Scenario::site_to_site_over(family).each(|host| host.peers.clear())
+}
+
 fn subnet(station: IpAddr) -> Addresses {
     Addresses::Subnet { network: station, prefix: if station.is_ipv4() { 24 } else { 64 } }
 }
@@ -108,7 +113,7 @@ fn fair_weather_delivers_everything_once() {
         for transform in TRANSFORMS {
             for encap in [Encap::None, NATT] {
                 for esn in [false, true] {
-                    Scenario::site_to_site_over(family).run(|world| {
+                    unmanaged(family).run(|world| {
                         Manual { transform, encap, esn, ..MANUAL }.install(world, 1);
                         let figures = chat(world, 200);
                         assert_eq!((figures.sent, figures.delivered), (400, 400), "{figures:?}");
@@ -127,7 +132,7 @@ fn fair_weather_delivers_everything_once() {
 #[test]
 fn foul_weather_loses_but_never_doubles_or_reveals() {
     for seed in 0..20 {
-        let scenario = Scenario::site_to_site().seed(seed).weather(Weather::FOUL);
+        let scenario = unmanaged(Family::V4).seed(seed).weather(Weather::FOUL);
         scenario.run(|world| {
             MANUAL.install(world, 1);
             let figures = chat(world, 500);
@@ -148,7 +153,7 @@ fn foul_weather_loses_but_never_doubles_or_reveals() {
 
 #[test]
 fn a_duplicate_of_every_packet_is_recognised() {
-    Scenario::site_to_site().run(|world| {
+    unmanaged(Family::V4).run(|world| {
         MANUAL.install(world, 1);
         world.link.plan(Kind::Esp, [Plan::Duplicate; 200]);
         let figures = chat(world, 100);
@@ -163,7 +168,7 @@ fn a_duplicate_of_every_packet_is_recognised() {
 
 #[test]
 fn without_an_sa_packets_wait_and_never_leave() {
-    Scenario::site_to_site().run(|world| {
+    unmanaged(Family::V4).run(|world| {
         world.host_mut(LEFT).node.processor.set_policies(&[]).unwrap();
         let unknown = world.udp(LEFT, RIGHT, 100);
         let held = world.udp(RIGHT, LEFT, 100);
@@ -178,7 +183,7 @@ fn without_an_sa_packets_wait_and_never_leave() {
 
 #[test]
 fn clear_traffic_into_a_protected_subnet_is_dropped() {
-    Scenario::site_to_site().run(|world| {
+    unmanaged(Family::V4).run(|world| {
         let everything = esp_core::TrafficSelectors::between(Addresses::Any, Addresses::Any);
         let bypass = SpdEntry::new(SITE_TO_SITE, everything, Policy::Bypass);
         world.host_mut(LEFT).node.processor.set_policies(&[bypass]).unwrap();
@@ -193,7 +198,7 @@ fn clear_traffic_into_a_protected_subnet_is_dropped() {
 #[test]
 fn an_expired_sa_stops() {
     let hard = Limit { bytes: u64::MAX, packets: 10 };
-    Scenario::site_to_site().run(|world| {
+    unmanaged(Family::V4).run(|world| {
         Manual { lifetime: Lifetime { soft: hard, hard }, ..MANUAL }.install(world, 1);
         let figures = chat(world, 20);
         assert_eq!((figures.delivered, figures.clear), (20, 0), "{figures:?}");
