@@ -42,6 +42,11 @@ pub trait Outside {
         let _ = packet;
     }
 
+    /// A packet from the inside waits for an SA of this policy entry.
+    fn holding(&mut self, policy: PolicyId, packet: &[u8]) {
+        let _ = (policy, packet);
+    }
+
     /// Sends one sealed packet, framed as the processor's settings say.
     fn send_protected(&mut self, outer: Outer, packet: &[u8]);
 
@@ -333,6 +338,7 @@ impl<'s> Node<'s> {
             Outbound::Discard(why) => out.dropped(packet.packet(), Dropped::Outbound(why)),
             Outbound::TooBig { mtu } => out.dropped(packet.packet(), Dropped::TooBig(mtu)),
             Outbound::Hold { policy } => {
+                out.holding(policy, packet.packet());
                 if let Some(Held { packet, .. }) =
                     self.hold.push(policy, packet.packet().to_vec(), cx.now)
                 {

@@ -358,6 +358,9 @@ impl<'w> World<'w> {
         for action in actions {
             match action {
                 Action::Send { packet, inner } => self.transmit(host, packet, inner),
+                Action::Holding { policy } => {
+                    self.transcript.push(self.now, What::Holding { host, policy });
+                }
                 Action::Deliver(packet) => {
                     if let Some(id) = recorder::tag_in(&packet) {
                         self.recorder.delivered(id, host, self.now, &packet);

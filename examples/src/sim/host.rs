@@ -64,6 +64,7 @@ pub(super) struct Route {
 #[derive(Debug)]
 pub(super) enum Action {
     Send { packet: Vec<u8>, inner: Option<PacketId> },
+    Holding { policy: PolicyId },
     Deliver(Vec<u8>),
     Dropped { inner: Option<PacketId>, why: Dropped },
     Event(Event),
@@ -233,6 +234,10 @@ impl Outside for Outbox<'_> {
 
     fn sealing(&mut self, packet: &[u8]) {
         self.inner = recorder::tag_in(packet);
+    }
+
+    fn holding(&mut self, policy: PolicyId, _: &[u8]) {
+        self.actions.push(Action::Holding { policy });
     }
 
     fn send_protected(&mut self, _: Outer, packet: &[u8]) {

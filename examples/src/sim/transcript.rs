@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use esp_core::Direction;
+use esp_core::{Direction, PolicyId};
 use ike_core::Instant;
 use ike_core::event::{Event, Role};
 
@@ -43,6 +43,13 @@ pub enum What {
         host: HostId,
         /// The packet.
         packet: Vec<u8>,
+    },
+    /// A host keeps an inner packet until there is an SA for it.
+    Holding {
+        /// Which host.
+        host: HostId,
+        /// The policy entry that says so.
+        policy: PolicyId,
     },
     /// A host hands an inner packet to its inside.
     Delivered {
@@ -144,24 +151,35 @@ impl Transcript {
         let name = |host: &HostId| self.name(Some(*host));
         match &entry.what {
             What::OnLink { from, packet, outcome, .. } => {
-                let text = format!("{time}  {:<9} {} {outcome}", self.name(*from), summary(packet));
+                let text = format!("{time}  {:<6} {} {outcome}", self.name(*from), summary(packet));
                 text.trim_end().to_string()
             }
             What::Inside { host, packet } => {
-                format!("{time}  {:<9} has {}", name(host), summary(packet))
+                format!("{time}  {:<6} has {}", name(host), summary(packet))
+            }
+            What::Holding { host, policy } => {
+                let PolicyId(number) = policy;
+                format!(
+                    "{time}  {:<6} holds it: policy entry {number} says protect, and there is no SA",
+                    name(host)
+                )
             }
             What::Delivered { host, packet } => {
-                format!("{time}  {:<9} delivers {}", name(host), summary(packet))
+                format!("{time}  {:<6} delivers {}", name(host), summary(packet))
             }
             What::Dropped { host, why } => {
-                format!("{time}  {:<9} drops a packet: {why:?}", name(host))
+                format!("{time}  {:<6} drops a packet: {why:?}", name(host))
             }
-            What::Event { host, event } => format!("{time}  {:<9} {}", name(host), describe(event)),
+            What::Event { host, event } => format!("{time}  {:<6} {}", name(host), describe(event)),
             What::Ignored { host, why } => {
-                format!("{time}  {:<9} ignores a datagram: {why:?}", name(host))
+                format!("{time}  {:<6} ignores a datagram: {why:?}", name(host))
             }
             What::Installed { host, direction, spi } => {
-                format!("{time}  {:<9} installs the {direction:?} SA {spi}", name(host))
+                let direction = match direction {
+                    Direction::Inbound => "inbound",
+                    Direction::Outbound => "outbound",
+                };
+                format!("{time}  {:<6} installs the {direction} SA {spi}", name(host))
             }
             What::Note(text) => format!("{time}  -- {text}"),
         }

@@ -98,11 +98,8 @@ fn tell(options: &Options, world: &mut World<'_>) -> io::Result<bool> {
 
     let first = world.ping(LEFT, RIGHT);
     let up = world.run_until_done(Duration::from_secs(120), |world| arrived(world, first));
-    narrator.chapter(world, Step::InterestingTraffic)?;
-    narrator.chapter(world, Step::Phase1)?;
-    narrator.chapter(world, Step::Phase2)?;
     world.run_for(Duration::from_millis(100));
-    narrator.chapter(world, Step::DataTransfer)?;
+    narrator.negotiation(world)?;
     if up {
         talk(world);
         narrator.traffic(world)?;

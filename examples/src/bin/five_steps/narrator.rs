@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
-use esp_core::Direction;
 use examples::packet::View;
 use examples::sim::link::{Kind, Outcome};
 use examples::sim::reveal::Reader;
-use examples::sim::transcript::{Time, describe, isakmp, summary};
+use examples::sim::transcript::{Time, isakmp};
 use examples::sim::{Entry, HostId, LEFT, RIGHT, What, World};
 use ike_core::event::Event;
 use ike_core::wire::numbers::ExchangeType;
@@ -60,7 +59,7 @@ impl Step {
     /// The step that an entry of the first negotiation belongs to.
     fn of(entry: &Entry) -> Option<Self> {
         Some(match &entry.what {
-            What::Inside { .. } => Self::InterestingTraffic,
+            What::Inside { .. } | What::Holding { .. } => Self::InterestingTraffic,
             What::OnLink { packet, .. } => match (Kind::of(packet), exchange(packet)) {
                 (Some(Kind::Ike), Some(ExchangeType::IDENTITY_PROTECTION)) => Self::Phase1,
                 (Some(Kind::Ike), _) => Self::Phase2,
@@ -94,7 +93,6 @@ pub(crate) struct Narrator {
     told: usize,
     /// The text of each IKE message of the transcript, by its place.
     messages: BTreeMap<usize, String>,
-    opening: Vec<(Step, Vec<String>)>,
 }
 
 impl Narrator {
@@ -108,7 +106,6 @@ impl Narrator {
             reader: Reader::default(),
             told: 0,
             messages: BTreeMap::new(),
-            opening: Vec::new(),
         }
     }
 
@@ -134,45 +131,29 @@ impl Narrator {
         writeln!(self.out, "\n{}\n{}\n", self.style.bold(step.heading()), step.explanation())
     }
 
-    /// One step of the first negotiation. They overlap in time by a little: the entry that ends phase 1 is followed at
-    /// once by the first message of phase 2. So each step tells what is its own.
-    pub(crate) fn chapter(&mut self, world: &World<'_>, step: Step) -> io::Result<()> {
-        if self.opening.is_empty() || step == Step::DataTransfer {
-            self.open(world);
-        }
-        self.heading(step)?;
-        let held = world.host(LEFT).name.clone();
-        for (of, lines) in std::mem::take(&mut self.opening) {
-            if of == step {
-                for line in lines {
-                    writeln!(self.out, "{line}")?;
+    /// The first negotiation, step by step. The steps overlap in time by a little: with the last message of phase 1 the
+    /// first one of phase 2 is already under way. So each step tells what is its own.
+    pub(crate) fn negotiation(&mut self, world: &World<'_>) -> io::Result<()> {
+        let mut told: BTreeMap<Step, Vec<String>> = BTreeMap::new();
+        for (number, entry) in self.news(world) {
+            let step = match Step::of(&entry) {
+                // The first packet starts it all; the answer to it is part of the data transfer.
+                Some(Step::InterestingTraffic) if told.contains_key(&Step::Phase1) => {
+                    Step::DataTransfer
                 }
-            } else {
-                self.opening.push((of, lines));
-            }
+                Some(step) => step,
+                None => continue,
+            };
+            let lines = self.tell(world, number, &entry);
+            told.entry(step).or_default().extend(lines);
         }
-        if step == Step::InterestingTraffic {
-            let line = "policy says protect, no SA: the packet is held";
-            writeln!(self.out, "{}  {held:<6} {line}", " ".repeat(10))?;
+        for step in [Step::InterestingTraffic, Step::Phase1, Step::Phase2, Step::DataTransfer] {
+            self.heading(step)?;
+            for line in told.remove(&step).unwrap_or_default() {
+                writeln!(self.out, "{line}")?;
+            }
         }
         Ok(())
-    }
-
-    fn open(&mut self, world: &World<'_>) {
-        let entries = self.news(world);
-        for (number, entry) in entries {
-            if let Some(step) = Step::of(&entry)
-                && !matches!(entry.what, What::Inside { .. } if self.has_begun())
-            {
-                let lines = self.tell(world, number, &entry);
-                self.opening.push((step, lines));
-            }
-        }
-    }
-
-    /// The packet that starts it all is shown in step 1; those that follow are part of the data transfer.
-    fn has_begun(&self) -> bool {
-        self.opening.iter().any(|(step, _)| *step == Step::InterestingTraffic)
     }
 
     /// The data transfer: what concerns the keys in full, the packets as sums.
@@ -278,52 +259,50 @@ impl Narrator {
     }
 
     fn tell(&self, world: &World<'_>, number: usize, entry: &Entry) -> Vec<String> {
-        let time = Time(entry.at);
-        let name = |host: &HostId| world.transcript.name(Some(*host));
-        let margin = " ".repeat(12);
-        match &entry.what {
-            What::OnLink { from, packet, outcome, .. } => {
-                let other = if *from == Some(LEFT) { RIGHT } else { LEFT };
-                let direction = format!("{} → {}", world.transcript.name(*from), name(&other));
+        let line = world.transcript.line(entry);
+        match (&entry.what, self.messages.get(&number)) {
+            (What::OnLink { from, packet, outcome, .. }, Some(message)) => {
+                let name = |host| world.transcript.name(Some(host));
+                let (from, to) = if *from == Some(LEFT) { (LEFT, RIGHT) } else { (RIGHT, LEFT) };
                 let ends = View::of(packet).map(|view| format!("{} → {}", view.from(), view.to()));
-                let outcome = self.style.red(&outcome.to_string());
-                let Some(text) = self.messages.get(&number) else {
-                    return vec![
-                        format!("{time}  {direction:<14} {} {outcome}", summary(packet))
-                            .trim_end()
-                            .to_string(),
-                    ];
-                };
-                let head =
-                    format!("{time}  {direction:<14} {} {outcome}", ends.unwrap_or_default());
+                let head = format!(
+                    "{}  {} → {}, {} {}",
+                    Time(entry.at),
+                    name(from),
+                    name(to),
+                    ends.unwrap_or_default(),
+                    self.style.red(&outcome.to_string()),
+                );
                 let mut lines = vec![head.trim_end().to_string()];
-                lines.extend(text.lines().enumerate().map(|(number, line)| {
-                    format!(
-                        "{margin}{}",
-                        if number == 0 { self.style.cyan(line) } else { line.to_string() }
-                    )
-                }));
+                for (number, line) in message.lines().flat_map(fold).enumerate() {
+                    let line = if number == 0 { self.style.cyan(&line) } else { line };
+                    lines.push(format!("{:12}{line}", ""));
+                }
                 lines
             }
-            What::Inside { host, packet } => {
-                vec![format!("{time}  {:<6} has {}", name(host), summary(packet))]
-            }
-            What::Delivered { host, packet } => {
-                vec![format!("{time}  {:<6} delivers {}", name(host), summary(packet))]
-            }
-            What::Event { host, event } => {
-                vec![self.style.green(&format!("{time}  {:<6} {}", name(host), describe(event)))]
-            }
-            What::Installed { host, direction, spi } => {
-                let direction = match direction {
-                    Direction::Inbound => "inbound",
-                    Direction::Outbound => "outbound",
-                };
-                vec![format!("{time}  {:<6} installs the {direction} SA {spi}", name(host))]
-            }
-            _ => vec![world.transcript.line(entry)],
+            (What::Event { .. }, _) => vec![self.style.green(&line)],
+            _ => vec![line],
         }
     }
+}
+
+/// A line in pieces that fit a terminal, cut behind commas; the pieces that follow are set in a little.
+fn fold(line: &str) -> Vec<String> {
+    const WIDTH: usize = 88;
+    let indent = line.len() - line.trim_start().len() + 4;
+    let mut pieces = vec![String::new()];
+    for part in line.split_inclusive(", ") {
+        let piece = pieces.last_mut().expect("there is always one");
+        if !piece.trim().is_empty()
+            && piece.chars().count() + part.trim_end().chars().count() > WIDTH
+        {
+            piece.truncate(piece.trim_end().len());
+            pieces.push(format!("{:indent$}{part}", ""));
+        } else {
+            piece.push_str(part);
+        }
+    }
+    pieces
 }
 
 /// Colour, if there is a terminal to show it.
