@@ -1,6 +1,8 @@
 //! ike-core: what a handshake costs, and of what it consists.
 
 use std::hint::black_box;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::SeedableRng;
@@ -10,7 +12,96 @@ use ike_core::crypto::{
 use ike_core::keys::{Nonces, Skeyid};
 use ike_core::wire::{Cookie, CookiePair};
 
-use crate::measure::nanoseconds;
+use ike_core::Resources;
+use ike_core::wire::numbers::GroupDescription;
+
+use crate::measure::{median, nanoseconds};
+
+mod pair;
+use pair::{Pair, Spent};
+
+/// Room for the largest number of IKE SAs that is measured. Static, it costs neither stack nor start-up.
+type Memory = Resources<10_240, 64, 1_024, 1_536>;
+static CLIENTS: Mutex<Memory> = Mutex::new(Memory::new());
+static GATEWAY: Mutex<Memory> = Mutex::new(Memory::new());
+
+/// A fresh pair for `measure`.
+fn with_pair(group: GroupDescription, measure: impl for<'s> FnOnce(&mut Pair<'s>)) {
+    let mut clients = CLIENTS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut gateway = GATEWAY.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    measure(&mut Pair::new(clients.storage(), gateway.storage(), group));
+}
+
+/// Microseconds in the middle of many samples.
+fn median_of(samples: &[[Spent; 2]], figure: impl Fn(&[Spent; 2]) -> Duration) -> f64 {
+    let mut samples: Vec<f64> =
+        samples.iter().map(|sample| figure(sample).as_secs_f64() * 1e6).collect();
+    median(&mut samples)
+}
+
+/// Handshakes in one process, one thread: each end's time, and what part of it goes into exponentiations.
+pub fn handshakes() {
+    const WARM_UP: u32 = 8;
+    println!("                                 both ends   the gateway's share");
+    println!(
+        "group        exchange                   /s          /s   exponentiation   beyond it µs"
+    );
+    for group in SOFTWARE.groups {
+        for child in [false, true] {
+            with_pair(group.id(), |pair| {
+                let began = Instant::now();
+                let mut samples = Vec::new();
+                for number in 0..1_000 {
+                    if samples.len() > 20 && began.elapsed() > Duration::from_secs(2) {
+                        break;
+                    }
+                    pair.handshake(number, child);
+                    let spent = pair.spent();
+                    if number >= WARM_UP {
+                        samples.push(spent);
+                    }
+                }
+                assert_eq!(pair.established(), samples.len().saturating_add(WARM_UP as usize));
+                let total = |spent: &Spent| spent.exponentiation.saturating_add(spent.engine);
+                let both = median_of(&samples, |ends| ends.iter().map(total).sum());
+                let gateway = median_of(&samples, |[_, gateway]| total(gateway));
+                let exponentiation = median_of(&samples, |[_, gateway]| gateway.exponentiation);
+                let engine = median_of(&samples, |[_, gateway]| gateway.engine);
+                println!(
+                    "{:<12} {:<20} {:>8.0}    {:>8.0}   {:>12.1} %   {engine:>10.1}",
+                    group.id(),
+                    if child { "main and quick mode" } else { "main mode" },
+                    1e6 / both,
+                    1e6 / gateway,
+                    100.0 * exponentiation / gateway,
+                );
+            });
+        }
+    }
+}
+
+/// The gateway answers R-U-THERE of peers that take turns, while it holds more and more IKE SAs.
+pub fn dead_peer_detection() {
+    println!("IKE SAs   R-U-THERE answered, µs");
+    for ike_sas in [1, 100, 10_000] {
+        with_pair(GroupDescription::CURVE25519, |pair| {
+            for number in 0..ike_sas {
+                // As many of them as there is room for have a child, and so a reason to ask.
+                pair.handshake(number, number % 16 == 0);
+            }
+            assert_eq!(pair.established(), ike_sas as usize);
+            pair.spent();
+            let samples: Vec<_> = (0..4_000)
+                .map(|round| {
+                    pair.probe(round);
+                    pair.spent()
+                })
+                .collect();
+            let each = median_of(&samples, |[_, gateway]| gateway.engine);
+            println!("{ike_sas:>7}   {each:>22.2}");
+        });
+    }
+}
 
 /// One computation, all at once.
 fn compute(

@@ -12,6 +12,8 @@ type Section = (&'static str, &'static str, fn());
 const SECTIONS: &[Section] = &[
     ("dh", "Diffie-Hellman groups: public value, shared secret", ike::diffie_hellman),
     ("prf", "HMAC and key derivation", ike::prf),
+    ("handshake", "main mode and quick mode, both ends in one process", ike::handshakes),
+    ("dpd", "dead peer detection, with many IKE SAs", ike::dead_peer_detection),
 ];
 
 fn main() {
