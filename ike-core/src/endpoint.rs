@@ -102,6 +102,7 @@ impl Drop for Endpoint<'_> {
             self.store.children.release(index);
         }
         self.store.scratch.fill(0);
+        self.store.reassembly.clear();
         zeroize::Zeroize::zeroize(self.store.work);
     }
 }
@@ -149,7 +150,7 @@ impl<'s> Endpoint<'s> {
         result
     }
 
-    fn dispatch(
+    pub(crate) fn dispatch(
         &mut self,
         cx: &mut Context<'_>,
         path: Path,
@@ -158,6 +159,9 @@ impl<'s> Endpoint<'s> {
         let header = Header::parse(datagram)?;
         if header.cookies.initiator.is_zero() {
             return Err(Discard::UnknownSa);
+        }
+        if header.next_payload == PayloadType::FRAGMENT && header.flags == Flags::NONE {
+            return self.fragment_datagram(cx, path, &header, datagram);
         }
         match header.exchange {
             ExchangeType::IDENTITY_PROTECTION | ExchangeType::AGGRESSIVE => {
@@ -215,25 +219,47 @@ impl<'s> Endpoint<'s> {
             self.stats.sent = self.stats.sent.saturating_add(1);
             return self.store.ring.pop().map(|(path, datagram)| Transmit { path, datagram });
         }
-        while let Some(index) = self.store.exchanges.pending.pop() {
-            let Some(exchange) = self.store.exchanges.get_mut(index) else { continue };
-            if !exchange.outbox.due || exchange.outbox.withheld {
+        while let Some(index) = self.store.exchanges.pending.front() {
+            let exchange = self.store.exchanges.get_mut(index);
+            let Some(exchange) = exchange.filter(|it| it.outbox.due && !it.outbox.withheld) else {
+                let _ = self.store.exchanges.pending.pop();
                 continue;
-            }
-            exchange.outbox.due = false;
+            };
             let (path, len) = (exchange.path, usize::from(exchange.outbox.len));
-            if let (State::Lingering, Some((child, serial))) = (exchange.state, exchange.child) {
-                // The third message of quick mode lets the peer send, and us.
-                if exchange.role == Role::Initiator && self.store.children.is(child, serial) {
-                    self.third_message_sent(child);
-                }
+            let start = if path.encap { 0 } else { NON_ESP_MARKER.len() };
+            let fragment = exchange.outbox.fragments_sent.saturating_add(1);
+            let in_fragments = exchange.outbox.fragment > 0;
+            if in_fragments {
+                exchange.outbox.fragments_sent = fragment;
             }
             self.stats.sent = self.stats.sent.saturating_add(1);
-            let start = if path.encap { 0 } else { NON_ESP_MARKER.len() };
-            let datagram = self.store.buffers.sent(index).get(start..len).unwrap_or_default();
-            return Some(Transmit { path, datagram });
+            let piece = if in_fragments { self.write_fragment(index, fragment) } else { None };
+            if piece.is_none_or(|(_, last)| last) {
+                self.message_left(index);
+            }
+            let datagram = match piece {
+                Some((len, _)) => self.store.scratch.get(start..len),
+                None => self.store.buffers.sent(index).get(start..len),
+            };
+            return Some(Transmit { path, datagram: datagram.unwrap_or_default() });
         }
         None
+    }
+
+    /// All of an exchange's message is on its way.
+    fn message_left(&mut self, index: u16) {
+        let _ = self.store.exchanges.pending.pop();
+        let Some(exchange) = self.store.exchanges.get_mut(index) else { return };
+        exchange.outbox.due = false;
+        exchange.outbox.fragments_sent = 0;
+        if let (State::Lingering, Role::Initiator, Some((child, serial))) =
+            (exchange.state, exchange.role, exchange.child)
+        {
+            // The third message of quick mode lets the peer send, and us.
+            if self.store.children.is(child, serial) {
+                self.third_message_sent(child);
+            }
+        }
     }
 
     /// The next event.
@@ -454,6 +480,12 @@ impl<'s> Endpoint<'s> {
         outbox.len = u16::try_from(end).unwrap_or(u16::MAX);
         outbox.due = true;
         outbox.answered = 0;
+        outbox.fragments_sent = 0;
+        let fragments =
+            self.store.ikes.get(exchange.ike.0).is_some_and(|ike| ike.announced.fragmentation);
+        let limit = cx.config.limits.datagram;
+        outbox.fragment = if fragments && len > usize::from(limit) { limit } else { 0 };
+        outbox.fragment_id = outbox.fragment_id.wrapping_add(1).max(1);
         let timing = &cx.config.timing;
         match on_silence {
             crate::exchange::OnSilence::Retransmit => {

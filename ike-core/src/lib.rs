@@ -20,6 +20,7 @@ mod digest;
 mod endpoint;
 pub mod error;
 mod exchange;
+mod fragment;
 #[cfg(any(test, feature = "_fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -406,7 +406,8 @@ pub(crate) fn our_vendor_ids(peer: &PeerConfig<'_>) -> impl Iterator<Item = Vend
             &[VendorId::NatT, VendorId::NatTDraft03, VendorId::NatTDraft02LineFeed]
         }
     };
-    nat.iter().copied().chain([VendorId::DeadPeerDetection])
+    let fragmentation = peer.fragmentation.then_some(VendorId::Fragmentation);
+    nat.iter().copied().chain([VendorId::DeadPeerDetection]).chain(fragmentation)
 }
 
 /// Checks a message of ours against its row, as we check the peer's.

@@ -8,6 +8,7 @@ use core::fmt;
 use crate::child_sa::ChildSa;
 use crate::crypto::WorkMemory;
 use crate::exchange::state::Exchange;
+use crate::fragment::{Reassembly, SLOTS, Slot};
 use crate::ike_sa::IkeSa;
 
 mod index;
@@ -60,6 +61,8 @@ pub struct Resources<
     sent: [[u8; MESSAGE]; EXCHANGES],
     held: [[u8; MESSAGE]; EXCHANGES],
     scratch: [u8; MESSAGE],
+    reassembly: [[u8; MESSAGE]; SLOTS],
+    reassembly_slots: [Slot; SLOTS],
     ring: Ring,
     diagnostics: Diagnostics,
     work: WorkMemory,
@@ -84,6 +87,8 @@ impl<const I: usize, const X: usize, const C: usize, const M: usize> Resources<I
             sent: [[0; M]; X],
             held: [[0; M]; X],
             scratch: [0; M],
+            reassembly: [[0; M]; SLOTS],
+            reassembly_slots: [const { Slot::Free }; SLOTS],
             ring: Ring::new(),
             diagnostics: Diagnostics::new(),
             work: WorkMemory::new(),
@@ -112,6 +117,10 @@ impl<const I: usize, const X: usize, const C: usize, const M: usize> Resources<I
                 stride: M,
             },
             scratch: &mut self.scratch,
+            reassembly: Reassembly::new(
+                &mut self.reassembly_slots,
+                self.reassembly.as_flattened_mut(),
+            ),
             ring: &mut self.ring,
             diagnostics: &mut self.diagnostics,
             work: &mut self.work,
@@ -129,7 +138,11 @@ impl<const I: usize, const X: usize, const C: usize, const M: usize> Resources<I
                 .saturating_add(size_of::<[[u16; X]; 2]>()),
             child_sas: size_of::<PoolArrays<ChildSa, C>>()
                 .saturating_add(size_of::<[IndexArrays<C>; 2]>()),
-            messages: size_of::<[[u8; M]; X]>().saturating_mul(2).saturating_add(M),
+            messages: size_of::<[[u8; M]; X]>()
+                .saturating_mul(2)
+                .saturating_add(M)
+                .saturating_add(size_of::<[[u8; M]; SLOTS]>())
+                .saturating_add(size_of::<[Slot; SLOTS]>()),
             replies: size_of::<Ring>().saturating_add(size_of::<Diagnostics>()),
             work: size_of::<WorkMemory>(),
             total: size_of::<Self>(),
@@ -162,7 +175,7 @@ pub struct Footprint {
     pub exchanges: usize,
     /// Pairs of child SAs with their indexes and timers.
     pub child_sas: usize,
-    /// Message buffers.
+    /// Message buffers: two an exchange, one to build in, and those for messages in pieces.
     pub messages: usize,
     /// Replies that belong to no exchange, and diagnostics.
     pub replies: usize,
@@ -196,6 +209,8 @@ pub struct Storage<'s> {
     pub(crate) buffers: Buffers<'s>,
     /// Where messages are built before they count.
     pub(crate) scratch: &'s mut [u8],
+    /// Messages that come in pieces.
+    pub(crate) reassembly: Reassembly<'s>,
     pub(crate) ring: &'s mut Ring,
     pub(crate) diagnostics: &'s mut Diagnostics,
     pub(crate) work: &'s mut WorkMemory,

@@ -61,13 +61,15 @@ struct Host<'s> {
     events: Vec<Event>,
     inbound: Vec<esp_core::SaParams>,
     outbound: Vec<esp_core::SaParams>,
+    /// Lengths of what was sent.
+    lengths: Vec<usize>,
 }
 
 impl<'s> Host<'s> {
     fn new(resources: &'s mut Resources<4, 8, 8, 1536>, seed: u64) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let endpoint = Endpoint::new(resources.storage(), &mut rng).unwrap();
-        Self { endpoint, rng, events: vec![], inbound: vec![], outbound: vec![] }
+        Self { endpoint, rng, events: vec![], inbound: vec![], outbound: vec![], lengths: vec![] }
     }
 
     /// Runs until there is nothing more to do now, and returns what is to be sent.
@@ -89,6 +91,7 @@ impl<'s> Host<'s> {
         }
         let mut sent = vec![];
         while let Some(transmit) = self.endpoint.poll_transmit() {
+            self.lengths.push(transmit.datagram.len());
             sent.push((transmit.path, transmit.datagram.to_vec()));
         }
         sent
@@ -264,6 +267,23 @@ fn forced_nat_traversal_moves_to_port_4500() {
             assert_eq!(host.inbound[0].encap, udp);
         }
         assert_same_keys(a, b);
+    });
+}
+
+#[test]
+fn large_messages_go_in_fragments() {
+    pair(true, |a, b, config_a, config_b| {
+        let limits = Limits { datagram: 100, ..Limits::DEFAULT };
+        let (config_a, config_b) =
+            (&Config { limits, ..*config_a }, &Config { limits, ..*config_b });
+        begin(a, config_a);
+        let mut now = 0;
+        run(&mut now, 10_000, a, b, config_a, config_b);
+        assert_eq!((a.inbound.len(), b.inbound.len()), (1, 1), "{:?} {:?}", a.events, b.events);
+        assert_same_keys(a, b);
+        // Once both have announced it, nothing is longer than allowed.
+        assert!(a.lengths[1..].iter().all(|len| *len <= 100), "{:?}", a.lengths);
+        assert!(a.lengths.len() > 8, "{:?}", a.lengths);
     });
 }
 

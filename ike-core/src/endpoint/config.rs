@@ -134,6 +134,9 @@ pub struct PeerConfig<'c> {
     pub children: &'c [ChildConfig<'c>],
     /// NAT traversal.
     pub nat_traversal: NatTraversal,
+    /// Whether to announce fragmentation of IKE messages (Cisco, Microsoft), and to use it with a peer that announces it
+    /// too, for messages longer than [`Limits::datagram`]. Fragments are taken in any case: some peers do not announce.
+    pub fragmentation: bool,
     /// Dead peer detection; `None` answers probes but sends none.
     pub dpd: Option<Dpd>,
     /// Whether to send INITIAL-CONTACT with the first IKE SA since the engine began (RFC 2407 §4.6.3.3).
@@ -167,6 +170,7 @@ impl<'c> PeerConfig<'c> {
             lifetime_policy: LifetimePolicy::Obey,
             children,
             nat_traversal: NatTraversal::Auto,
+            fragmentation: true,
             dpd: None,
             initial_contact: true,
             quirks: Quirks::NONE,

@@ -141,6 +141,12 @@ pub(crate) struct Outbox {
     pub(crate) wait: Duration,
     /// When the next one is due.
     pub(crate) at: Option<Instant>,
+    /// Largest datagram if the message goes in fragments, else 0.
+    pub(crate) fragment: u16,
+    /// Tells its fragments from those of other messages.
+    pub(crate) fragment_id: u16,
+    /// Fragments that went out in this round.
+    pub(crate) fragments_sent: u8,
     /// Duplicates of the peer's message that were answered.
     pub(crate) answered: u8,
 }
