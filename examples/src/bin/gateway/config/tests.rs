@@ -1,3 +1,5 @@
+use esp_core::{Policy, Protocol};
+
 use super::*;
 
 const SCHEMA: &str = include_str!("../../../../gateway/site.toml");
