@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# scenario.sh NAME a|b|none OUT: one scenario of scenarios/, in which A initiates and B answers. The gateway is at A,
+# scenario.sh NAME[.CASE] a|b|none OUT: one scenario of scenarios/, in which A initiates and B answers. The gateway is at A,
 # at B, or nowhere: strongSwan on both sides proves the testbed. Prints one line; exit status 0 if all checks held.
 # OUT keeps configurations, logs and the capture.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 name=$1
+CASE=${name#*.}
 OURS=$2
 out=$(realpath -m "$3")
 GATEWAY=${GATEWAY:-$here/../../target/release/gateway}
@@ -94,6 +95,26 @@ pings() {
     [[ $back == "$1" ]] || fail "pings: $PINGS came back"
 }
 
+# flow_begin SIZE: pings from A to B, 50 a second, until flow_end, which wants all of them back.
+flow_begin() {
+    ip netns exec "$NS_A" ping -n -i 0.02 -s "$1" -I "$INNER_A" "$INNER_B" > "$out/flow" 2>&1 < /dev/null &
+    FLOW=$!
+}
+flow_end() {
+    kill -INT "$FLOW"
+    wait_end "$FLOW" 3 || fail "ping does not end"
+    local sent back
+    read -r sent back < <(sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$out/flow")
+    PINGS=$back/$sent
+    # The last one may be under way.
+    (( sent - back <= 1 )) || fail "$((sent - back)) pings of $sent lost: $(lost_numbers)"
+}
+# The sequence numbers that did not come back.
+lost_numbers() {
+    sed -n 's/.*icmp_seq=\([0-9]*\) .*/\1/p' "$out/flow" |
+        awk 'NR > 1 { for (i = last + 1; i < $1; i++) printf "%d ", i } { last = $1 }' | head -c 200
+}
+
 # transfer: 1 MB by TCP, from A to B.
 transfer() {
     local listener
@@ -159,7 +180,7 @@ want_log() {
 # our_log PATTERN [SECONDS [COUNT]]: nothing where the gateway is at neither side.
 our_log() { [[ $OURS == none ]] || want_log "$OURS" "$@"; }
 
-. "$here/scenarios/$name.sh"
+. "$here/scenarios/${name%%.*}.sh"
 
 # ---- configurations ----------------------------------------------------------------------------------------------
 values() { # a|b: sets the variables of that side's configuration
@@ -275,6 +296,6 @@ clear=$(tcpdump -nr "$out/capture.pcap" 'net 10.0.0.0/8' 2>/dev/null | wc -l)
 [[ $clear == 0 ]] || fail "$clear packets of the inner networks in the clear"
 case $OURS in a) role=initiator;; b) role=responder;; none) role=testbed;; esac
 (( FAILED )) && verdict=FAILED || verdict=ok
-printf '%-22s %-9s %-6s up %5s ms  pings %-7s tcp %-4s %6s ms  %s%s\n' "$name" "$role" "$verdict" "$SETUP" "$PINGS" "$TCP" \
+printf '%-45s %-9s %-6s up %5s ms  pings %-7s tcp %-4s %6s ms  %s%s\n' "$name" "$role" "$verdict" "$SETUP" "$PINGS" "$TCP" \
     "$took" "$DESC" "${NOTES:+ [$(IFS=\;; echo "${NOTES[*]}")]}"
 exit $FAILED

@@ -1,0 +1,15 @@
+DESC="the peer is not who it should be: named on our side"
+EXPECT=fail
+if [[ $OURS == a ]]; then
+    # strongSwan at B says another name than A expects.
+    ID_B=b.example.test
+else
+    ID_A=a.example.test EXPECT_A=other.example.test
+fi
+OUR_ONCE=--once
+steps() {
+    up
+    if [[ $OURS == a ]]; then our_exit 3; fi
+    our_log 'not who it has to be'
+    none_left
+}
