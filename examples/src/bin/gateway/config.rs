@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use esp_core::{Mode, PolicyId, SpdEntry, TrafficSelectors};
 use ike_core::config::{
     Authentication, ChildConfig, ChildId, Dpd, EspProposal, Identity, Lifetime, LifetimePolicy,
-    Limits, NatTraversal, PeerConfig, PeerId, Phase1Mode, Phase1Proposal, Quirks, RemoteAddress,
-    RemoteId, Secret, Timing,
+    Limits, NatTraversal, PeerConfig, PeerId, Phase1Mode, Phase1Proposal, Preference, Quirks,
+    RemoteAddress, RemoteId, Secret, Timing,
 };
 use ike_core::wire::numbers::GroupDescription;
 
@@ -66,6 +66,7 @@ pub struct Peer {
     psk: Psk,
     exchange: Phase1Mode,
     danger_answer_aggressive_psk: bool,
+    preference: Preference,
     proposals: Vec<Phase1Proposal>,
     lifetime: Lifetime,
     lifetime_policy: LifetimePolicy,
@@ -175,6 +176,7 @@ impl Site {
             authentication: Authentication::PreSharedKey(Secret::Bytes(&peer.psk.0)),
             exchange: peer.exchange,
             danger_answer_aggressive_psk: peer.danger_answer_aggressive_psk,
+            preference: peer.preference,
             proposals: &peer.proposals,
             lifetime: peer.lifetime,
             lifetime_policy: peer.lifetime_policy,

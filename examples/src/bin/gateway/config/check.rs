@@ -174,6 +174,7 @@ impl Check<'_> {
             psk,
             exchange: table.exchange.into(),
             danger_answer_aggressive_psk: table.danger_answer_aggressive_psk,
+            preference: table.preference.into(),
             proposals: table
                 .proposals
                 .into_inner()

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use esp_core::{PortRange, Protocol};
-use ike_core::config::{DpdAction, LifetimePolicy, Limits, NatTraversal, Phase1Mode, Timing};
+use ike_core::config::{
+    DpdAction, LifetimePolicy, Limits, NatTraversal, Phase1Mode, Preference, Timing,
+};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -53,6 +55,7 @@ pub(super) struct TimingTable {
     pub(super) rekey_percent_responder: Option<u8>,
     pub(super) rekey_jitter_percent: Option<u8>,
     pub(super) overlap: Option<Span>,
+    pub(super) linger: Option<Span>,
     pub(super) keepalive: Option<Span>,
 }
 
@@ -80,6 +83,8 @@ pub(super) struct PeerTable {
     pub(super) exchange: Exchange,
     #[serde(default)]
     pub(super) danger_answer_aggressive_psk: bool,
+    #[serde(default)]
+    pub(super) preference: Whose,
     pub(super) proposals: Spanned<Vec<Phase1>>,
     pub(super) lifetime: Option<Spanned<Span>>,
     #[serde(default)]
@@ -174,6 +179,7 @@ macro_rules! words {
 
 words!(Exchange => Phase1Mode { Main => Main, Aggressive => Aggressive });
 words!(LifetimeRule => LifetimePolicy { Obey => Obey, Claim => Claim, Strict => Strict, Exact => Exact });
+words!(Whose => Preference { Initiator => Initiator, Responder => Responder });
 words!(Nat => NatTraversal { Auto => Auto, Force => Force, Off => Off });
 words!(DpdThen => DpdAction { Restart => Restart, Clear => Clear });
 
@@ -224,8 +230,7 @@ impl From<TimingTable> for Timing {
         Self {
             retransmit_first: or(table.retransmit_first, default.retransmit_first),
             backoff_percent: table.backoff_percent.unwrap_or(default.backoff_percent),
-            // Once less than the engine's default: people wait for a program's word, 22 s then.
-            retransmit_tries: table.retransmit_tries.unwrap_or(4),
+            retransmit_tries: table.retransmit_tries.unwrap_or(default.retransmit_tries),
             exchange_timeout: or(table.exchange_timeout, default.exchange_timeout),
             rekey_percent: table.rekey_percent.unwrap_or(default.rekey_percent),
             rekey_percent_responder: table
@@ -235,6 +240,7 @@ impl From<TimingTable> for Timing {
                 .rekey_jitter_percent
                 .unwrap_or(default.rekey_jitter_percent),
             overlap: or(table.overlap, default.overlap),
+            linger: or(table.linger, default.linger),
             keepalive: or(table.keepalive, default.keepalive),
             outbound_switch: default.outbound_switch,
         }
