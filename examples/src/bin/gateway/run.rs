@@ -183,12 +183,12 @@ impl Gateway<'_, '_> {
     ) -> io::Result<Option<Outcome>> {
         let mut buffer = vec![0; PacketBuf::HEADROOM + LARGEST + PacketBuf::TAILROOM];
         loop {
-            if once && self.outward.outcome.is_some() {
-                return Ok(self.outward.outcome);
-            }
             self.ask_again(once);
             if self.node.deadline().is_some_and(|at| at <= self.now()) {
                 now!(self, timeout);
+            }
+            if once && self.outward.outcome.is_some() {
+                return Ok(self.outward.outcome);
             }
             let ready = self.wait(interrupts, control)?;
             let mut signal = [0; 16];
@@ -200,10 +200,10 @@ impl Gateway<'_, '_> {
                 control.answer(|| serde_json::to_string_pretty(&self.report()).unwrap_or_default());
             }
             for index in ready.listeners {
-                self.from_outside(index, &mut buffer);
+                self.read_outside(index, &mut buffer);
             }
             if ready.tun {
-                self.from_inside(&mut buffer);
+                self.read_inside(&mut buffer);
             }
         }
     }
@@ -251,7 +251,7 @@ impl Gateway<'_, '_> {
     }
 
     /// Takes what has come from the network to one of our addresses.
-    fn from_outside(&mut self, index: usize, buffer: &mut [u8]) {
+    fn read_outside(&mut self, index: usize, buffer: &mut [u8]) {
         for _ in 0..TURN {
             let Some(listener) = self.outward.listeners.get(index) else { return };
             let address = listener.address;
@@ -306,7 +306,7 @@ impl Gateway<'_, '_> {
     }
 
     /// Takes what the system has routed into the device.
-    fn from_inside(&mut self, buffer: &mut [u8]) {
+    fn read_inside(&mut self, buffer: &mut [u8]) {
         for _ in 0..TURN {
             let room = &mut buffer[PacketBuf::HEADROOM..PacketBuf::HEADROOM + LARGEST];
             let Ok(len) = self.outward.tun.read(room) else { return };

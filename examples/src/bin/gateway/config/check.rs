@@ -184,6 +184,7 @@ impl Check<'_> {
             lifetime: self.lifetime(table.lifetime, 0, Lifetime::PHASE1),
             lifetime_policy: table.lifetime_policy.into(),
             nat_traversal: table.nat_traversal.into(),
+            fragmentation: table.fragmentation,
             dpd: table.dpd.map(|dpd| Dpd {
                 idle: dpd.idle.0,
                 retry: dpd.retry.0,

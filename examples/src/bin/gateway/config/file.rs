@@ -91,6 +91,8 @@ pub(super) struct PeerTable {
     pub(super) lifetime_policy: LifetimeRule,
     #[serde(default)]
     pub(super) nat_traversal: Nat,
+    #[serde(default = "yes")]
+    pub(super) fragmentation: bool,
     pub(super) dpd: Option<DpdTable>,
     #[serde(default = "yes")]
     pub(super) initial_contact: bool,
