@@ -787,7 +787,8 @@ impl Endpoint<'_> {
     /// The host does not want a pair that was shown to it: the peer is told, and the pair is down.
     pub(crate) fn reject(&mut self, child: ChildSaHandle) {
         let Some(sa) = self.child(child) else { return };
-        if sa.phase == child_sa::Phase::Ready {
+        let phase = sa.phase;
+        if matches!(phase, child_sa::Phase::Ready | child_sa::Phase::Up) {
             self.end_child(child.index, DownReason::Rejected);
         }
     }

@@ -1,0 +1,5 @@
+//! Beside the reference: what is claimed, and why things are as they are.
+
+/// The rules of the standards that this crate claims to follow, with the test that shows each.
+#[doc = include_str!("manual/compliance.md")]
+pub mod compliance {}
