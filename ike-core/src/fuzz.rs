@@ -3,7 +3,13 @@
 //!
 //! A body takes any bytes, must not panic, and asserts what has to hold beyond that.
 
+#[cfg(feature = "_fuzz")]
+mod conversation;
+
 use core::fmt::{self, Write as _};
+
+#[cfg(feature = "_fuzz")]
+pub use conversation::conversation;
 
 use crate::error::{BufferTooSmall, Malformed, MalformedKind};
 use crate::trace::{MAX_LINES, Trace};

@@ -34,6 +34,13 @@ fn main() -> io::Result<()> {
             count += 1;
         }
     }
+    // Both sides come up on an honest link; then each call of the script's language once, and the link is honest again.
+    for call in 0..=u8::MAX {
+        let mut script = vec![0; 12];
+        script.extend([call, 0, 1, call, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 9, 0, 0]);
+        write(&root.join("corpus/conversation"), &format!("{call:02x}"), &script)?;
+        write(&root.join("corpus/writer"), &format!("{call:02x}"), &script[11..])?;
+    }
     println!("{count} messages written to {}", root.join("corpus").display());
     Ok(())
 }
