@@ -76,6 +76,27 @@ check() {
         --target-dir "$WORK/target" "$@"
 }
 
+# footprint: links the engine into a firmware and looks at the sections: its memory must lie in .bss, all of it, so that
+# it costs no flash.
+footprint() {
+    local elf=$WORK/target/$TARGET/release/footprint linker address section
+    linker=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld
+    [[ -x $linker ]] || linker=$(command -v ld.lld || command -v lld || fail "lacks rust-lld (Debian package lld)")
+    command -v size > /dev/null && command -v nm > /dev/null || fail "lacks nm and size (Debian package binutils)"
+    (cd examples/cortex-m && RUSTFLAGS="--sysroot $SYSROOT -C linker=$linker" "${CARGO[@]}" build -q --locked --release \
+        --target "$TARGET" --target-dir "$WORK/target") || fail "the firmware does not build"
+    [[ $(nm -C "$elf" | grep -c ' [bB] .*footprint::RESOURCES$') == 1 ]] ||
+        fail "Resources is not in .bss: $(nm -C "$elf" | grep RESOURCES)"
+    if nm -C "$elf" | grep -q '__rust_alloc'; then fail "the firmware allocates"; fi
+    size -A "$elf" | awk -v target="$TARGET" '
+        { size[$1] = $2 }
+        END {
+            flash = size[".vector_table"] + size[".text"] + size[".rodata"] + size[".data"]
+            printf "%s: firmware with MODP-2048, AES-128, SHA-256: flash %.1f KB, .data %d bytes, .bss %.1f KB\n",
+                target, flash / 1024, size[".data"], size[".bss"] / 1024
+        }'
+}
+
 FEATURES=$(public_features ike-core),$(public_features esp-core)
 FEATURES=${FEATURES%,}
 for TARGET in "${TARGETS[@]}"; do
@@ -85,5 +106,6 @@ for TARGET in "${TARGETS[@]}"; do
     check -p esp-core
     check -p ike-core
     check -p ike-core -p esp-core --features "${FEATURES#,}"
+    [[ $TARGET != thumb* ]] || footprint
     echo "$TARGET: compiles without alloc, default features and $FEATURES ($((SECONDS - began)) s)"
 done

@@ -1,0 +1,8 @@
+//! Hands the linker the map of the memory.
+
+fn main() {
+    println!("cargo:rustc-link-search={}", env!("CARGO_MANIFEST_DIR"));
+    println!("cargo:rustc-link-arg=-Tlink.x");
+    println!("cargo:rustc-link-arg=--nmagic");
+    println!("cargo:rerun-if-changed=memory.x");
+}
