@@ -3,6 +3,7 @@
 //! Each figure is the median of several samples in one thread. Machines differ and so do their moods: read ratios,
 //! and compare contenders measured in one run.
 
+mod esp;
 mod ike;
 mod measure;
 
@@ -10,6 +11,9 @@ mod measure;
 type Section = (&'static str, &'static str, fn());
 
 const SECTIONS: &[Section] = &[
+    ("esp", "ESP packets: seal and open, alone and in batches", esp::packets),
+    ("lookup", "SAs and policies found among many", esp::lookups),
+    ("memory", "bytes of state of ESP", esp::memory),
     ("dh", "Diffie-Hellman groups: public value, shared secret", ike::diffie_hellman),
     ("prf", "HMAC and key derivation", ike::prf),
     ("handshake", "main mode and quick mode, both ends in one process", ike::handshakes),

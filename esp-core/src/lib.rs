@@ -7,6 +7,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod batch;
 mod inbound;
 mod index;
 mod outbound;

@@ -11,10 +11,11 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 
+use crate::batch::{BATCH, Jobs};
 use crate::packet::{NoRoom, PacketBuf};
 use crate::sa::{Association, Raised};
 use crate::sequence::{SequenceCounter, SequenceNumber};
-use crate::transform::{HighBits, SealKeys};
+use crate::transform::{HighBits, Job, SealKeys};
 use crate::tunnel::{Outer, TunnelOptions};
 use crate::wire::ip::{self, Fragment, Ip, NewHeader};
 use crate::wire::{esp, udp};
@@ -101,7 +102,8 @@ impl From<NoRoom> for SealError {
 
 /// Where everything goes, found before anything is written. Lengths in bytes.
 struct Layout {
-    ip: Ip,
+    /// How much of the buffer is the packet, by its own header.
+    total_len: usize,
     /// The headers in front of ESP in the result: a new one in tunnel mode, the packet's own in transport mode, none
     /// where the host writes them.
     header_len: usize,
@@ -114,7 +116,8 @@ struct Layout {
     fill_len: usize,
     padding_len: usize,
     next_header: u8,
-    outer: Outer,
+    traffic_class: u8,
+    dont_fragment: bool,
 }
 
 /// A packet laid out and not yet encrypted.
@@ -123,7 +126,17 @@ pub(crate) struct Prepared {
     /// Where in the packet the SPI is.
     pub(crate) esp_at: usize,
     pub(crate) high: HighBits,
-    pub(crate) sealed: Sealed,
+    sequence: SequenceNumber,
+    traffic_class: u8,
+    dont_fragment: bool,
+}
+
+impl Prepared {
+    /// The rest of the work, for a batch in which the packet is `at`.
+    pub(crate) fn job(&self, at: usize, sa: usize, packet: &PacketBuf<'_>) -> Job {
+        let esp_len = packet.len().saturating_sub(self.esp_at);
+        Job { packet: at, sa, esp_at: self.esp_at, esp_len, high: self.high }
+    }
 }
 
 impl OutboundSa {
@@ -190,19 +203,57 @@ impl OutboundSa {
     /// # Errors
     /// The packet is untouched then, and no sequence number is used up.
     pub fn seal(&mut self, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
-        let prepared = self.prepare(packet)?;
-        self.finish(packet, &prepared);
-        Ok(prepared.sealed)
+        match self.prepare(packet) {
+            Ok(prepared) => {
+                self.finish(packet, &prepared);
+                Ok(self.sealed(&prepared))
+            }
+            Err(error) => {
+                self.wipe_if_ended();
+                Err(error)
+            }
+        }
     }
 
-    /// Checks, and lays the packet out: everything but the cryptography.
+    /// Protects several packets, which is quicker than one by one: the result is the same. Packets
+    /// for which there is no place in `results` are left alone.
+    pub fn seal_batch(
+        &mut self,
+        packets: &mut [PacketBuf<'_>],
+        results: &mut [Result<Sealed, SealError>],
+    ) {
+        for (packets, results) in packets.chunks_mut(BATCH).zip(results.chunks_mut(BATCH)) {
+            let mut jobs = Jobs::new();
+            for (at, (packet, result)) in packets.iter_mut().zip(results).enumerate() {
+                *result = self.prepare(packet).map(|prepared| {
+                    jobs.push(prepared.job(at, 0, packet));
+                    self.sealed(&prepared)
+                });
+            }
+            self.finish_batch(packets, jobs.sorted());
+            self.wipe_if_ended();
+        }
+    }
+
+    /// Checks, and lays the packet out: everything but the cryptography. Where the SA ends with this
+    /// packet the keys stay: packets prepared before need them.
     pub(crate) fn prepare(&mut self, packet: &mut PacketBuf<'_>) -> Result<Prepared, SealError> {
+        let ip = Ip::parse(packet.packet()).map_err(|_| SealError::Malformed)?;
+        self.prepare_parsed(packet, &ip)
+    }
+
+    /// The same for a packet whose headers have been read.
+    pub(crate) fn prepare_parsed(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        ip: &Ip,
+    ) -> Result<Prepared, SealError> {
         if self.raised.hard {
             return Err(SealError::Expired);
         }
-        let layout = self.lay_out(packet.packet())?;
+        let layout = self.lay_out(packet.packet(), ip)?;
         // Link padding behind the packet is room.
-        packet.cut(0, layout.ip.total_len);
+        packet.cut(0, layout.total_len);
         let transform = self.association.transform;
         let before = sum([layout.header_len, layout.udp_len, esp::HEADER_LEN, transform.iv_len()]);
         let front = before.saturating_sub(layout.payload_at);
@@ -212,12 +263,34 @@ impl OutboundSa {
         let sequence = self.spend(&layout)?;
         packet.grow(front, back)?;
         packet.cut(layout.payload_at.saturating_sub(before), packet.len());
-        self.write(packet.packet_mut(), &layout, sequence);
+        self.write(packet.packet_mut(), ip, &layout, sequence);
         Ok(Prepared {
             esp_at: layout.header_len.saturating_add(layout.udp_len),
             high: self.association.esn.then(|| sequence.high().to_be_bytes()),
-            sealed: Sealed { outer: layout.outer, sequence },
+            sequence,
+            traffic_class: layout.traffic_class,
+            dont_fragment: layout.dont_fragment,
         })
+    }
+
+    fn sealed(&self, prepared: &Prepared) -> Sealed {
+        Sealed { outer: self.outer(prepared), sequence: prepared.sequence }
+    }
+
+    /// Whom a packet goes to.
+    pub(crate) fn outer(&self, prepared: &Prepared) -> Outer {
+        Outer {
+            local: self.association.local,
+            remote: self.association.remote,
+            encap: self.association.encap,
+            traffic_class: prepared.traffic_class,
+            dont_fragment: prepared.dont_fragment,
+        }
+    }
+
+    /// The cryptography of several packets, sorted by length.
+    pub(crate) fn finish_batch(&self, packets: &mut [PacketBuf<'_>], jobs: &[Job]) {
+        self.keys.seal_batch(self.association.transform, packets, jobs);
     }
 
     /// The cryptography.
@@ -226,20 +299,19 @@ impl OutboundSa {
         self.keys.seal(self.association.transform, esp, prepared.high);
     }
 
-    fn lay_out(&self, packet: &[u8]) -> Result<Layout, SealError> {
-        let ip = Ip::parse(packet).map_err(|_| SealError::Malformed)?;
+    fn lay_out(&self, packet: &[u8], ip: &Ip) -> Result<Layout, SealError> {
         let Association { mode, local, remote, encap, transform, .. } = self.association;
         let (payload_at, next_header, real_header_len, traffic_class, dont_fragment) = match mode {
             Mode::Tunnel => {
-                let protocol = if ip.source.is_ipv4() { ip::IPV4 } else { ip::IPV6 };
-                let class = self.options.traffic_class(&ip);
-                (0, protocol, NewHeader::len_for(local), class, self.options.dont_fragment(&ip))
+                let protocol = if ip.v4 { ip::IPV4 } else { ip::IPV6 };
+                let class = self.options.traffic_class(ip);
+                (0, protocol, NewHeader::len_for(local), class, self.options.dont_fragment(ip))
             }
             Mode::Transport => {
                 if ip.fragment != Fragment::Whole {
                     return Err(SealError::Fragment);
                 }
-                if (ip.source, ip.destination) != (local, remote) {
+                if (ip.source(), ip.destination()) != (local, remote) {
                     return Err(SealError::NotBetweenTheEnds);
                 }
                 let protocol =
@@ -256,7 +328,7 @@ impl OutboundSa {
         let fill_len = self.fill_len(payload_len, fixed);
         let padding_len = transform.padding_len(payload_len.saturating_add(fill_len));
         let total = sum([fixed, payload_len, fill_len, padding_len]);
-        if total > self.limit() && !self.may_be_fragmented(&ip, dont_fragment) {
+        if total > self.limit() && !self.may_be_fragmented(ip, dont_fragment) {
             return Err(SealError::TooBig { mtu: self.inner_mtu(fixed, payload_at) });
         }
         if total > usize::from(u16::MAX) {
@@ -266,9 +338,8 @@ impl OutboundSa {
             Framing::Ip => (real_header_len, real_udp_len),
             Framing::Esp => (0, 0),
         };
-        let outer = Outer { local, remote, encap, traffic_class, dont_fragment };
         Ok(Layout {
-            ip,
+            total_len: ip.total_len,
             header_len,
             udp_len,
             payload_at,
@@ -276,7 +347,8 @@ impl OutboundSa {
             fill_len,
             padding_len,
             next_header,
-            outer,
+            traffic_class,
+            dont_fragment,
         })
     }
 
@@ -289,7 +361,7 @@ impl OutboundSa {
     /// (RFC 4301 §8.2). Senders of IPv6 need not go below 1280 bytes (RFC 8200 §5): those are never refused.
     const fn may_be_fragmented(&self, inner: &Ip, outer_dont_fragment: bool) -> bool {
         const V6_MINIMUM: usize = 1280;
-        if inner.source.is_ipv6() {
+        if !inner.v4 {
             inner.total_len <= V6_MINIMUM
         } else {
             !inner.dont_fragment && (!outer_dont_fragment || self.association.local.is_ipv6())
@@ -322,11 +394,11 @@ impl OutboundSa {
         let parts = [layout.payload_len, layout.fill_len, layout.padding_len, esp::TRAILER_LEN];
         let bytes = sum(parts) as u64;
         if !self.counters.allows(lifetime.hard, bytes) {
-            self.expire();
+            self.raised.hard = true;
             return Err(SealError::Expired);
         }
         let Some(sequence) = self.sequence.take() else {
-            self.expire();
+            self.raised.hard = true;
             return Err(SealError::Expired);
         };
         self.counters.count(bytes);
@@ -335,17 +407,18 @@ impl OutboundSa {
         Ok(sequence)
     }
 
-    /// Nothing is sealed any more, and the keys are wiped.
-    fn expire(&mut self) {
-        self.raised.hard = true;
-        self.keys = SealKeys::Wiped;
-        self.iv_base = 0;
+    /// Wipes the keys of an SA that has ended. No packet may be prepared and not finished.
+    pub(crate) fn wipe_if_ended(&mut self) {
+        if self.raised.hard {
+            self.keys = SealKeys::Wiped;
+            self.iv_base = 0;
+        }
     }
 
     /// Writes headers, counter and trailer around the payload, which is in its place.
-    fn write(&self, packet: &mut [u8], layout: &Layout, sequence: SequenceNumber) {
-        let transform = self.association.transform;
-        let protocol = match layout.outer.encap {
+    fn write(&self, packet: &mut [u8], ip: &Ip, layout: &Layout, sequence: SequenceNumber) {
+        let Association { transform, encap, local, remote, .. } = self.association;
+        let protocol = match encap {
             Encap::None => esp::PROTOCOL,
             Encap::Udp { .. } => udp::PROTOCOL,
         };
@@ -353,10 +426,17 @@ impl OutboundSa {
             match self.association.mode {
                 Mode::Tunnel => {
                     let [.., id0, id1] = sequence.low().to_be_bytes();
-                    let identification = u16::from_be_bytes([id0, id1]);
-                    self.options
-                        .header(&layout.ip, &layout.outer, identification, protocol)
-                        .emit(packet);
+                    let header = NewHeader {
+                        source: local,
+                        destination: remote,
+                        traffic_class: layout.traffic_class,
+                        dont_fragment: layout.dont_fragment,
+                        identification: u16::from_be_bytes([id0, id1]),
+                        flow_label: self.options.flow_label(ip),
+                        ttl: self.options.ttl(),
+                        protocol,
+                    };
+                    header.emit(packet);
                 }
                 Mode::Transport => {
                     // The packet's own headers move to the new front.
@@ -365,7 +445,7 @@ impl OutboundSa {
                     if end <= packet.len() {
                         packet.copy_within(grown..end, 0);
                     }
-                    ip::rewrite(packet, layout.ip.esp_protocol_at, protocol);
+                    ip::rewrite(packet, ip.esp_protocol_at, protocol);
                 }
             }
         }
@@ -374,7 +454,7 @@ impl OutboundSa {
         let Some((udp_header, esp)) = behind_ip.split_at_mut_checked(layout.udp_len) else {
             return;
         };
-        if let Encap::Udp { local_port, remote_port } = layout.outer.encap {
+        if let Encap::Udp { local_port, remote_port } = encap {
             let len = u16::try_from(datagram_len).unwrap_or(u16::MAX);
             udp::emit(udp_header, local_port, remote_port, len);
         }

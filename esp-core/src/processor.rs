@@ -15,18 +15,21 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 
-use crate::inbound::{Incoming, Located, locate};
+use crate::batch::{BATCH, Jobs, by_sa};
+use crate::inbound::{Concluded, Incoming, Located, locate};
 use crate::index::Cell;
+use crate::outbound::Prepared;
 use crate::packet::{NoRoom, PacketBuf};
 use crate::sad::{Held, Sad};
 use crate::selector::{Flow, Match};
 use crate::slots::Slot;
 use crate::spd::{CachedFlow, FlowCache, Line, Policy, Spd, SpdEntry, Verdict};
+use crate::transform::Verified;
 use crate::tunnel::{Outer, TunnelOptions};
 use crate::wire::ip::Ip;
 use crate::{
     Arrival, Framing, InboundSa, OpenError, OutboundSa, PolicyId, SaError, SaParams, SealError,
-    Spi, TrafficSelectors,
+    SequenceNumber, Spi, TrafficSelectors,
 };
 
 /// All the memory of a [`Processor`]: its sizes are the whole memory budget.
@@ -147,6 +150,25 @@ pub enum Inbound {
     Discard(Discard),
 }
 
+/// The verdicts that do not send: what [`Outbound`] is without its largest part.
+enum Kept {
+    Bypass,
+    Discard(Discard),
+    Hold { policy: PolicyId },
+    TooBig { mtu: u16 },
+}
+
+impl From<Kept> for Outbound {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Bypass => Self::Bypass,
+            Kept::Discard(reason) => Self::Discard(reason),
+            Kept::Hold { policy } => Self::Hold { policy },
+            Kept::TooBig { mtu } => Self::TooBig { mtu },
+        }
+    }
+}
+
 /// Why a packet is dropped. Each reason has a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -201,6 +223,19 @@ impl Discard {
             Self::NoRoom(_) => 11,
             Self::Congestion => 12,
             Self::TooLong => 13,
+        }
+    }
+}
+
+impl From<SealError> for Discard {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Malformed => Self::Malformed,
+            SealError::Fragment => Self::Fragment,
+            SealError::NotBetweenTheEnds => Self::Selectors,
+            SealError::TooBig { .. } | SealError::TooLong => Self::TooLong,
+            SealError::NoRoom(room) => Self::NoRoom(room),
+            SealError::Expired => Self::Expired,
         }
     }
 }
@@ -480,48 +515,89 @@ impl<'s> Processor<'s> {
 
     /// An outgoing IP packet, forwarded or the device's own.
     pub fn outbound(&mut self, packet: &mut PacketBuf<'_>) -> Outbound {
-        let verdict = self.judge_outbound(packet);
+        let verdict = match self.prepare_outbound(packet, None) {
+            Ok((slot, prepared)) => {
+                if let Some(sa) = self.sad.outbound(slot) {
+                    sa.finish(packet, &prepared);
+                }
+                self.sad.note_outbound(slot);
+                self.sent(slot, &prepared)
+            }
+            Err(kept) => kept.into(),
+        };
         self.stats.count_outbound(&verdict);
         verdict
     }
 
-    fn judge_outbound(&mut self, packet: &mut PacketBuf<'_>) -> Outbound {
-        let Ok(ip) = Ip::parse(packet.packet()) else {
-            return Outbound::Discard(Discard::Malformed);
-        };
+    fn sent(&self, slot: usize, prepared: &Prepared) -> Outbound {
+        match self.sad.outbound(slot) {
+            Some(sa) => Outbound::Send { outer: sa.outer(prepared), owner: sa.owner() },
+            None => Outbound::Discard(Discard::NoPolicy),
+        }
+    }
+
+    /// Outgoing IP packets, of any SAs and lengths. The verdicts are those that [`Self::outbound`]
+    /// would give one after the other, and come quicker. Packets for which there is no place in
+    /// `verdicts` are left alone.
+    pub fn outbound_batch(&mut self, packets: &mut [PacketBuf<'_>], verdicts: &mut [Outbound]) {
+        for (packets, verdicts) in packets.chunks_mut(BATCH).zip(verdicts.chunks_mut(BATCH)) {
+            let mut jobs = Jobs::new();
+            for (at, (packet, verdict)) in packets.iter_mut().zip(verdicts).enumerate() {
+                *verdict = match self.prepare_outbound(packet, Some(&jobs)) {
+                    Ok((slot, prepared)) => {
+                        jobs.push(prepared.job(at, slot, packet));
+                        self.sent(slot, &prepared)
+                    }
+                    Err(kept) => kept.into(),
+                };
+                self.stats.count_outbound(verdict);
+            }
+            for (slot, jobs) in by_sa(jobs.sorted()) {
+                if let Some(sa) = self.sad.outbound_mut(slot) {
+                    sa.finish_batch(packets, jobs);
+                    sa.wipe_if_ended();
+                }
+                self.sad.note_outbound(slot);
+            }
+        }
+    }
+
+    /// Everything up to the cryptography: the slot of the SA and the packet laid out, or the
+    /// verdict. `jobs` are the packets laid out before and not finished.
+    fn prepare_outbound(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        jobs: Option<&Jobs>,
+    ) -> Result<(usize, Prepared), Kept> {
+        let ip = Ip::parse(packet.packet()).map_err(|_| Kept::Discard(Discard::Malformed))?;
         let flow = Flow::outbound(&ip, packet.packet());
-        let (line, hint) = match self.line_for(Direction::Outbound, &flow) {
-            Ok(found) => found,
-            Err(reason) => return Outbound::Discard(reason),
-        };
-        let Some(entry) = self.spd.entry(line) else { return Outbound::Discard(Discard::NoPolicy) };
+        let (line, mut hint) = self.line_for(Direction::Outbound, &flow).map_err(Kept::Discard)?;
+        let entry = self.spd.entry(line).ok_or(Kept::Discard(Discard::NoPolicy))?;
         let policy = entry.id;
         match entry.policy {
-            Policy::Bypass => return Outbound::Bypass,
-            Policy::Discard => return Outbound::Discard(Discard::Policy),
+            Policy::Bypass => return Err(Kept::Bypass),
+            Policy::Discard => return Err(Kept::Discard(Discard::Policy)),
             Policy::Protect(_) => {}
         }
-        // At most two rounds: an SA that turns out to have reached its end is passed over the second time.
-        let mut hint = hint;
+        // At most two rounds: an SA that turns out to have ended is passed over the second time.
         for _ in 0..2 {
             let Some(slot) = self.outbound_slot(policy, &flow, line, hint) else { break };
             let Some(sa) = self.sad.outbound_mut(slot) else { break };
-            let owner = sa.owner();
-            let sealed = sa.seal(packet);
-            self.sad.note_outbound(slot);
-            match sealed {
-                Ok(sealed) => return Outbound::Send { outer: sealed.outer, owner },
-                Err(SealError::TooBig { mtu }) => return Outbound::TooBig { mtu },
-                Err(SealError::Malformed) => return Outbound::Discard(Discard::Malformed),
-                Err(SealError::Fragment) => return Outbound::Discard(Discard::Fragment),
-                Err(SealError::NotBetweenTheEnds) => return Outbound::Discard(Discard::Selectors),
-                Err(SealError::TooLong) => return Outbound::Discard(Discard::TooLong),
-                Err(SealError::NoRoom(room)) => return Outbound::Discard(Discard::NoRoom(room)),
-                Err(SealError::Expired) => hint = None,
+            match sa.prepare_parsed(packet, &ip) {
+                Ok(prepared) => return Ok((slot, prepared)),
+                Err(SealError::Expired) => {
+                    if jobs.is_none_or(|jobs| !jobs.any_of(slot)) {
+                        sa.wipe_if_ended();
+                    }
+                    self.sad.note_outbound(slot);
+                    hint = None;
+                }
+                Err(SealError::TooBig { mtu }) => return Err(Kept::TooBig { mtu }),
+                Err(error) => return Err(Kept::Discard(error.into())),
             }
         }
         self.spd.wait(line, &flow);
-        Outbound::Hold { policy }
+        Err(Kept::Hold { policy })
     }
 
     /// The line of the list for a packet, and the SA its flow used last.
@@ -563,39 +639,118 @@ impl<'s> Processor<'s> {
 
     /// An incoming packet, forwarded or for the device itself.
     pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, arrival: Arrival) -> Inbound {
-        let verdict = match locate(packet.packet(), arrival, Some(self.settings.encap_port)) {
-            Ok(Incoming::Esp(located)) => self.judge_esp(packet, &located),
-            Ok(Incoming::Clear(ip)) => self.judge_clear(packet.packet(), &ip),
-            Err(error) => Inbound::Discard(error.into()),
+        let verdict = match self.admit(packet, arrival) {
+            Ok((slot, located, sequence)) => {
+                let opened = self
+                    .sad
+                    .inbound_mut(slot)
+                    .map(|sa| sa.conclude(packet, &located, sequence, Verified::NotYet));
+                self.judge_opened(slot, packet.packet(), &located, opened)
+            }
+            Err(verdict) => verdict,
         };
         self.stats.count_inbound(&verdict);
         verdict
     }
 
-    fn judge_esp(&mut self, packet: &mut PacketBuf<'_>, located: &Located) -> Inbound {
-        let Some(slot) = self.sad.inbound_slot(located.spi) else {
-            return Inbound::Discard(Discard::UnknownSpi);
+    /// Incoming packets, of any SAs and lengths. The verdicts are those that [`Self::inbound`] would
+    /// give one after the other, and come quicker. Packets for which there is no arrival or no place
+    /// in `verdicts` are left alone.
+    pub fn inbound_batch(
+        &mut self,
+        packets: &mut [PacketBuf<'_>],
+        arrivals: &[Arrival],
+        verdicts: &mut [Inbound],
+    ) {
+        let arrivals = arrivals.chunks(BATCH);
+        for ((packets, arrivals), verdicts) in
+            packets.chunks_mut(BATCH).zip(arrivals).zip(verdicts.chunks_mut(BATCH))
+        {
+            let mut jobs = Jobs::new();
+            let mut admitted = [const { None }; BATCH];
+            let each = packets.iter().zip(arrivals).zip(verdicts.iter_mut()).zip(&mut admitted);
+            for (at, (((packet, arrival), verdict), admitted)) in each.enumerate() {
+                match self.admit(packet, *arrival) {
+                    Ok((slot, located, sequence)) => {
+                        let sa = self.sad.inbound(slot);
+                        if let Some(job) = sa.and_then(|sa| sa.job(at, slot, &located, sequence)) {
+                            jobs.push(job);
+                        }
+                        *admitted = Some((slot, located, sequence));
+                    }
+                    Err(refused) => {
+                        self.stats.count_inbound(&refused);
+                        *verdict = refused;
+                    }
+                }
+            }
+            let mut verified = [Verified::NotYet; BATCH];
+            for (slot, jobs) in by_sa(jobs.sorted()) {
+                if let Some(sa) = self.sad.inbound(slot) {
+                    sa.verify_batch(packets, jobs, &mut verified);
+                }
+            }
+            let each = packets.iter_mut().zip(verdicts).zip(&admitted).zip(verified);
+            for (((packet, verdict), admitted), verified) in each {
+                let Some((slot, located, sequence)) = admitted else { continue };
+                let opened = self
+                    .sad
+                    .inbound_mut(*slot)
+                    .map(|sa| sa.conclude(packet, located, *sequence, verified));
+                *verdict = self.judge_opened(*slot, packet.packet(), located, opened);
+                self.stats.count_inbound(verdict);
+            }
+        }
+    }
+
+    /// Everything up to the cryptography: the slot of the SA and what was found of the packet, or
+    /// the verdict.
+    fn admit(
+        &mut self,
+        packet: &PacketBuf<'_>,
+        arrival: Arrival,
+    ) -> Result<(usize, Located, SequenceNumber), Inbound> {
+        let located = match locate(packet.packet(), arrival, Some(self.settings.encap_port)) {
+            Ok(Incoming::Esp(located)) => located,
+            Ok(Incoming::Clear(ip)) => return Err(self.judge_clear(packet.packet(), &ip)),
+            Err(error) => return Err(Inbound::Discard(error.into())),
         };
-        let Some(sa) = self.sad.inbound_mut(slot) else {
-            return Inbound::Discard(Discard::UnknownSpi);
-        };
-        let (owner, policy, selectors) =
-            (sa.owner(), sa.association.policy, sa.association.selectors);
-        let opened = sa.open_located(packet, located);
+        let unknown = Inbound::Discard(Discard::UnknownSpi);
+        let slot = self.sad.inbound_slot(located.spi).ok_or(unknown)?;
+        let sa = self.sad.inbound(slot).ok_or(unknown)?;
+        match sa.admit(packet, &located) {
+            Ok(sequence) => Ok((slot, located, sequence)),
+            Err(error) => Err(Inbound::Discard(error.into())),
+        }
+    }
+
+    fn judge_opened(
+        &mut self,
+        slot: usize,
+        packet: &[u8],
+        located: &Located,
+        opened: Option<Result<Concluded, OpenError>>,
+    ) -> Inbound {
         self.sad.note_inbound(slot);
-        let (opened, ip) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return Inbound::Discard(error.into()),
+        let Concluded { advanced, ip } = match opened {
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) => return Inbound::Discard(error.into()),
+            None => return Inbound::Discard(Discard::UnknownSpi),
         };
-        // RFC 4301 §5.2, step 4: what comes out must be what the SA is for. It must also be what the list, which may have
-        // changed since, protects by this SA's entry: no peer may speak for the networks of another.
-        let flow = Flow::inbound(&ip, packet.packet());
-        if selectors.matches(&flow) != Match::Yes {
+        let Some(sa) = self.sad.inbound(slot) else {
+            return Inbound::Discard(Discard::UnknownSpi);
+        };
+        let (owner, policy) = (sa.owner(), sa.association.policy);
+        // RFC 4301 §5.2, step 4: what comes out must be what the SA is for. It must also be what the
+        // list, which may have changed since, protects by this SA's entry: no peer may speak for the
+        // networks of another.
+        let flow = Flow::inbound(&ip, packet);
+        if sa.association.selectors.matches(&flow) != Match::Yes {
             return Inbound::Discard(Discard::Selectors);
         }
         match self.line_for(Direction::Inbound, &flow) {
             Ok((line, _)) if self.protects(line, policy) => {
-                Inbound::Deliver { owner, policy, advanced: opened.advanced, outer: opened.outer }
+                Inbound::Deliver { owner, policy, advanced, outer: located.outer }
             }
             Ok(_) => Inbound::Discard(Discard::Selectors),
             Err(reason) => Inbound::Discard(reason),

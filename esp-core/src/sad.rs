@@ -46,6 +46,10 @@ impl<'s> Sad<'s> {
         self.inbound_index.get(spi.get())
     }
 
+    pub(crate) fn inbound(&self, slot: usize) -> Option<&InboundSa> {
+        self.inbound.get(slot).map(|held| &held.sa)
+    }
+
     pub(crate) fn inbound_mut(&mut self, slot: usize) -> Option<&mut InboundSa> {
         self.inbound.get_mut(slot).map(|held| &mut held.sa)
     }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::wire::ip::{Fragment, ICMP, ICMPV6, Ip, TCP, is_extension_header};
+use crate::wire::ip::{Fragment, ICMP, ICMPV6, Ip, TCP, address, bits, is_extension_header};
 
 /// A set of addresses of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,22 +114,20 @@ impl Addresses {
     /// Whether `address` is one of them.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
+        self.holds(address.is_ipv4(), bits(address))
+    }
+
+    /// The same for an address as a number.
+    pub(crate) fn holds(&self, v4: bool, address: u128) -> bool {
         match *self {
             Self::Any => true,
-            Self::Subnet { network, prefix } => match (network, address) {
-                (IpAddr::V4(network), IpAddr::V4(address)) => {
-                    let differing = network.to_bits() ^ address.to_bits();
-                    differing.leading_zeros() >= prefix.into()
-                }
-                (IpAddr::V6(network), IpAddr::V6(address)) => {
-                    let differing = network.to_bits() ^ address.to_bits();
-                    differing.leading_zeros() >= prefix.into()
-                }
-                _ => false,
-            },
-            // Addresses of two families are ordered, IPv4 first: the families must be compared too.
+            Self::Subnet { network, prefix } => {
+                let unused: u32 = if v4 { 96 } else { 0 };
+                let shared = (bits(network) ^ address).leading_zeros();
+                network.is_ipv4() == v4 && shared >= unused.saturating_add(prefix.into())
+            }
             Self::Range { first, last } => {
-                first.is_ipv4() == address.is_ipv4() && first <= address && address <= last
+                first.is_ipv4() == v4 && bits(first) <= address && address <= bits(last)
             }
         }
     }
@@ -181,8 +179,8 @@ impl TrafficSelectors {
 
     /// Whether a packet is among this traffic.
     pub(crate) fn matches(&self, flow: &Flow) -> Match {
-        let addresses = self.local.addresses.contains(flow.local)
-            && self.remote.addresses.contains(flow.remote);
+        let addresses = self.local.addresses.holds(flow.v4, flow.local)
+            && self.remote.addresses.holds(flow.v4, flow.remote);
         if !addresses {
             return Match::No;
         }
@@ -215,13 +213,14 @@ pub(crate) enum Match {
     Unknown,
 }
 
-/// A packet's own selectors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A packet's own selectors. Addresses are numbers, as in [`Ip`], so that flows are compared quickly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
-    pub(crate) local: IpAddr,
-    pub(crate) remote: IpAddr,
-    pub(crate) protocol: u8,
+    pub(crate) local: u128,
+    pub(crate) remote: u128,
     pub(crate) ports: Ports,
+    pub(crate) protocol: u8,
+    pub(crate) v4: bool,
 }
 
 /// The ports of a packet.
@@ -239,7 +238,8 @@ impl Flow {
     /// Of a packet that goes out.
     pub(crate) fn outbound(ip: &Ip, packet: &[u8]) -> Self {
         let ports = Self::read_ports(ip, packet);
-        Self { local: ip.source, remote: ip.destination, protocol: ip.protocol, ports }
+        let (local, remote) = (ip.source, ip.destination);
+        Self { local, remote, ports, protocol: ip.protocol, v4: ip.v4 }
     }
 
     /// Of a packet that comes in.
@@ -248,7 +248,8 @@ impl Flow {
             Ports::Known { local, remote } => Ports::Known { local: remote, remote: local },
             unknown => unknown,
         };
-        Self { local: ip.destination, remote: ip.source, protocol: ip.protocol, ports }
+        let (local, remote) = (ip.destination, ip.source);
+        Self { local, remote, ports, protocol: ip.protocol, v4: ip.v4 }
     }
 
     /// Source port as local, destination port as remote.
@@ -291,8 +292,14 @@ impl Flow {
             Ports::None | Ports::Hidden => (PortRange::ANY, PortRange::ANY),
         };
         TrafficSelectors {
-            local: Selector { addresses: Addresses::host(self.local), ports: local },
-            remote: Selector { addresses: Addresses::host(self.remote), ports: remote },
+            local: Selector {
+                addresses: Addresses::host(address(self.v4, self.local)),
+                ports: local,
+            },
+            remote: Selector {
+                addresses: Addresses::host(address(self.v4, self.remote)),
+                ports: remote,
+            },
             protocol: Protocol::Number(self.protocol),
         }
     }

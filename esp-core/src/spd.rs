@@ -319,12 +319,7 @@ impl CachedFlow {
         line: 0,
         sa: 0,
         inbound: false,
-        flow: Flow {
-            local: IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
-            remote: IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED),
-            protocol: 0,
-            ports: Ports::None,
-        },
+        flow: Flow { local: 0, remote: 0, ports: Ports::None, protocol: 0, v4: false },
     };
 }
 
@@ -377,11 +372,7 @@ impl<'s> FlowCache<'s> {
         let mut hash = u64::from(ports) << 16 | u64::from(flow.protocol) << 1;
         hash |= u64::from(direction == Direction::Inbound);
         for address in [flow.local, flow.remote] {
-            let bits = match address {
-                IpAddr::V4(address) => u64::from(address.to_bits()),
-                IpAddr::V6(address) => fold(address.to_bits()),
-            };
-            hash = (hash ^ bits).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            hash = (hash ^ fold(address)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             hash ^= hash >> 32;
         }
         let place = (hash & 0xffff_ffff).wrapping_mul(self.flows.len() as u64) >> 32;

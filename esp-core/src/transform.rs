@@ -10,13 +10,15 @@
 //! ```
 
 mod aead;
+mod blocks;
 mod cbc_hmac;
 mod hmac;
 mod keys;
+mod multi_buffer;
 
 #[cfg(test)]
 pub(crate) use cbc_hmac::CbcDecrypt;
-pub(crate) use keys::{HighBits, OpenKeys, SealKeys};
+pub(crate) use keys::{HighBits, Job, OpenKeys, SealKeys, Verified};
 
 /// Block ciphers in CBC mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -71,7 +71,12 @@ fn renew_checksum(packet: &mut [u8], restored: &Ip) {
     }
     put(payload, field_at, [0; 2]);
     let sum = Checksum::default()
-        .add_pseudo_header(restored.source, restored.destination, restored.protocol, payload.len())
+        .add_pseudo_header(
+            restored.source(),
+            restored.destination(),
+            restored.protocol,
+            payload.len(),
+        )
         .add(payload)
         .finish();
     // UDP: a sum of zero is sent as its other form, zero meaning "none" (RFC 768).

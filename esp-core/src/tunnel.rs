@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use crate::Encap;
-use crate::wire::ip::{Ip, NewHeader};
+use crate::wire::ip::Ip;
 
 /// How the outer header is built and what of it survives decapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,27 +121,17 @@ impl TunnelOptions {
         }
     }
 
-    /// The outer header of a packet, `protocol` being 50 or 17.
-    pub(crate) fn header(
-        &self,
-        inner: &Ip,
-        outer: &Outer,
-        identification: u16,
-        protocol: u8,
-    ) -> NewHeader {
-        NewHeader {
-            source: outer.local,
-            destination: outer.remote,
-            traffic_class: outer.traffic_class,
-            dont_fragment: outer.dont_fragment,
-            identification,
-            flow_label: match self.flow_label {
-                FlowLabel::Zero => 0,
-                FlowLabel::Copy => inner.flow_label,
-            },
-            ttl: if self.ttl == 0 { DEFAULT_TTL } else { self.ttl },
-            protocol,
+    /// The flow label of an outer IPv6 header.
+    pub(crate) const fn flow_label(&self, inner: &Ip) -> u32 {
+        match self.flow_label {
+            FlowLabel::Zero => 0,
+            FlowLabel::Copy => inner.flow_label,
         }
+    }
+
+    /// TTL or hop limit.
+    pub(crate) const fn ttl(&self) -> u8 {
+        if self.ttl == 0 { DEFAULT_TTL } else { self.ttl }
     }
 }
 

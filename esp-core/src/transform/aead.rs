@@ -1,27 +1,35 @@
 //! Combined modes: AES-GCM (RFC 4106), AES-GMAC (RFC 4543) and ChaCha20-Poly1305 (RFC 7634).
 //!
-//! GCM is put together here from counter mode and GHASH, so that the key schedule and the powers of the hash key are
-//! made once for an SA and not once for a packet. The nonce is the salt from the key material and the eight bytes of IV
-//! in the packet.
+//! GCM is put together here from AES and POLYVAL, so that the key schedule and the powers of the hash
+//! key are made once for an SA and not once for a packet, and so that the cipher's backend is entered
+//! once for a packet. GHASH is POLYVAL with the bytes of every block turned round, under another key
+//! (RFC 8452 App. A). The nonce is the salt from the key material and the eight bytes of IV in the
+//! packet.
 //!
 //! ```text
 //! GCM:   AAD = SPI | high half with ESN | sequence number           text = payload and trailer
 //! GMAC:  AAD = the same | IV | payload and trailer                  text = nothing
 //! ```
+//!
+//! RFC 4543 is not clear whether the IV belongs to the AAD of GMAC: its Figure 4 has it in, and so have
+//! the Linux kernel and everybody who talks to it.
 
 use aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::AeadInOut;
 use cipher::array::Array;
 use cipher::consts::U16;
-use cipher::{BlockCipherEncrypt, InnerIvInit, KeyInit, StreamCipherCore};
-use ctr::CtrCore;
-use ctr::flavors::Ctr32BE;
-use ghash::GHash;
-use ghash::universal_hash::UniversalHash;
+use cipher::typenum::Unsigned;
+use cipher::{
+    BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, KeyInit,
+    ParBlocks,
+};
+use polyval::Polyval;
+use polyval::universal_hash::{UhfBackend, UhfClosure, UniversalHash};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, optimization_barrier};
 
+use super::blocks::{Block, GROUP, encrypt_each, mixed};
 use super::{Aead, HighBits};
 
 /// Length of SPI and sequence number in bytes.
@@ -30,8 +38,6 @@ const HEADER: usize = 8;
 const IV: usize = 8;
 /// Length of the ICV.
 const TAG: usize = 16;
-
-type Block = Array<u8, U16>;
 
 /// The keys of one SA. The same serve for sealing and for opening.
 #[allow(
@@ -51,8 +57,17 @@ pub(crate) struct Salt([u8; 4]);
 /// What GCM keeps for an SA.
 pub(crate) struct Gcm {
     aes: Aes,
-    ghash: GHash,
+    polyval: Polyval,
     salt: Salt,
+}
+
+impl Drop for Gcm {
+    /// The cipher and the salt wipe themselves. The hash could, but then every packet's copy of it would
+    /// too, at the price of the whole rest.
+    fn drop(&mut self) {
+        self.polyval = Polyval::new(&Block::default());
+        optimization_barrier(&self.polyval);
+    }
 }
 
 #[allow(
@@ -88,8 +103,7 @@ impl AeadKeys {
         let Some(parts) = Parts::of(message, high) else { return };
         let tag: [u8; TAG] = match self {
             Self::Gcm(gcm) => {
-                let (mask, mut stream) = gcm.start(parts.iv);
-                stream.apply(parts.text);
+                let mask = gcm.encrypt(parts.iv, parts.text);
                 gcm.tag(parts.aad(), parts.text, &mask)
             }
             Self::Gmac(gcm) => gcm.gmac(&parts),
@@ -116,10 +130,10 @@ impl AeadKeys {
         };
         match self {
             Self::Gcm(gcm) => {
-                let (mask, mut stream) = gcm.start(parts.iv);
+                let mask = gcm.encrypt(parts.iv, &mut []);
                 let good = gcm.tag(parts.aad(), parts.text, &mask).ct_eq(icv).into();
                 if good {
-                    stream.apply(parts.text);
+                    gcm.encrypt(parts.iv, parts.text);
                 }
                 good
             }
@@ -176,103 +190,200 @@ impl Gcm {
             _ => return None,
         };
         let mut hash_key = Block::default();
-        aes.encrypt_block(&mut hash_key);
-        let ghash = GHash::new(&hash_key);
+        aes.run(Single { block: &mut hash_key });
+        let mut key = Array(polyval_key(hash_key.0));
+        let polyval = Polyval::new(&key);
         hash_key.zeroize();
-        Some(Self { aes, ghash, salt })
+        key.zeroize();
+        Some(Self { aes, polyval, salt })
     }
 
-    /// The mask of the tag, which is the key stream's first block, and the key stream behind it.
-    fn start(&self, iv: [u8; IV]) -> (Block, KeyStream<'_>) {
-        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11] = nonce(&self.salt, iv);
-        let first = Array([n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, 0, 0, 0, 1]);
-        let mut stream = match &self.aes {
-            Aes::Aes128(aes) => KeyStream::Aes128(CtrCore::inner_iv_init(aes, &first)),
-            Aes::Aes192(aes) => KeyStream::Aes192(CtrCore::inner_iv_init(aes, &first)),
-            Aes::Aes256(aes) => KeyStream::Aes256(CtrCore::inner_iv_init(aes, &first)),
-        };
-        (stream.block(), stream)
+    /// Encrypts or decrypts `text` in place; gives the mask of the tag, the key stream's first block.
+    fn encrypt(&self, iv: [u8; IV], text: &mut [u8]) -> Block {
+        let mut mask = Block::default();
+        let nonce = nonce(&self.salt, iv);
+        self.aes.run(CounterMode { nonce, mask: &mut mask, text });
+        mask
     }
 
     /// The tag over `aad` and ciphertext.
     fn tag(&self, (aad, aad_len): (&[u8; 16], usize), text: &[u8], mask: &Block) -> [u8; TAG] {
-        let mut ghash = self.ghash.clone();
-        ghash.update(&[Array(*aad)]);
-        ghash.update_padded(text);
-        finish(ghash, aad_len, text.len(), mask)
+        let mut hash = self.polyval.clone();
+        let lengths = lengths(aad_len, text.len());
+        hash.update_with_backend(Absorb { first: Some(aad), text, lengths });
+        finish(hash, mask)
     }
 
     /// The tag of GMAC: everything is AAD.
     fn gmac(&self, parts: &Parts<'_>) -> [u8; TAG] {
-        let (mask, _) = self.start(parts.iv);
-        let mut ghash = self.ghash.clone();
-        // The header fills half of the first block or three quarters, and the IV the rest and the start of the next:
-        // the text begins wherever they end.
+        let mask = self.encrypt(parts.iv, &mut []);
+        // The header fills half of the first block or three quarters, and the IV the rest and the
+        // start of the next: the text begins wherever they end.
         let mut head = [0; 32];
-        for (to, from) in head
-            .iter_mut()
-            .zip(parts.aad.iter().take(parts.aad_len).chain(&parts.iv).chain(&*parts.text))
-        {
+        let start = parts.aad.iter().take(parts.aad_len).chain(&parts.iv);
+        for (to, from) in head.iter_mut().zip(start.chain(&*parts.text)) {
             *to = *from;
         }
         let head_len = parts.aad_len.saturating_add(IV);
-        let taken = head.len().saturating_sub(head_len);
         let total = head_len.saturating_add(parts.text.len());
-        ghash.update_padded(head.get(..total.min(head.len())).unwrap_or(&head));
-        ghash.update_padded(parts.text.get(taken..).unwrap_or_default());
-        finish(ghash, total, 0, &mask)
+        let rest = parts.text.get(head.len().saturating_sub(head_len)..).unwrap_or_default();
+        let head = head.get(..total.min(32)).unwrap_or(&head);
+        let mut hash = self.polyval.clone();
+        let (blocks, tail) = head.as_chunks::<16>();
+        for block in blocks {
+            hash.update(&[reversed(block)]);
+        }
+        if !tail.is_empty() {
+            hash.update(&[reversed(&padded(tail))]);
+        }
+        let lengths = lengths(total, 0);
+        hash.update_with_backend(Absorb { first: None, text: rest, lengths });
+        finish(hash, &mask)
     }
 }
 
-/// Takes in the lengths, and masks the hash.
-fn finish(mut ghash: GHash, aad_len: usize, text_len: usize, mask: &Block) -> [u8; TAG] {
-    let bits = (aad_len as u128).wrapping_shl(67) | (text_len as u128).wrapping_shl(3);
-    ghash.update(&[Array(bits.to_be_bytes())]);
-    let mut tag: [u8; TAG] = ghash.finalize().into();
-    for (byte, mask) in tag.iter_mut().zip(mask) {
-        *byte ^= mask;
+/// A block as POLYVAL wants it.
+fn reversed(block: &[u8; 16]) -> Block {
+    Array(u128::from_be_bytes(*block).to_le_bytes())
+}
+
+/// Up to 16 bytes and zeros behind them.
+fn padded(bytes: &[u8]) -> [u8; 16] {
+    let mut block = [0; 16];
+    for (to, from) in block.iter_mut().zip(bytes) {
+        *to = *from;
     }
-    tag
+    block
+}
+
+/// The key for POLYVAL that makes it GHASH under `hash_key`: turned round, and multiplied by x.
+fn polyval_key(hash_key: [u8; 16]) -> [u8; 16] {
+    /// x^128 modulo the polynomial of POLYVAL, x^128 + x^127 + x^126 + x^121 + 1.
+    const REDUCED: u128 = 1 << 127 | 1 << 126 | 1 << 121 | 1;
+    let key = u128::from_be_bytes(hash_key);
+    // All ones if a bit is shifted out: no branch on a secret.
+    let carry = 0_u128.wrapping_sub(key >> 127);
+    (key << 1 ^ carry & REDUCED).to_le_bytes()
+}
+
+/// The last block of the hash: the lengths of AAD and text in bits, turned round.
+const fn lengths(aad_len: usize, text_len: usize) -> [u8; 16] {
+    let bits = (aad_len as u128).wrapping_shl(67) | (text_len as u128).wrapping_shl(3);
+    bits.to_be_bytes()
+}
+
+fn finish(hash: Polyval, mask: &Block) -> [u8; TAG] {
+    let hash = u128::from_le_bytes(hash.finalize().0);
+    (hash ^ u128::from_be_bytes(mask.0)).to_be_bytes()
+}
+
+/// Takes a first block, a text padded with zeros and a last block into the hash.
+struct Absorb<'t> {
+    first: Option<&'t [u8; 16]>,
+    text: &'t [u8],
+    lengths: [u8; 16],
+}
+
+impl BlockSizeUser for Absorb<'_> {
+    type BlockSize = U16;
+}
+
+impl UhfClosure for Absorb<'_> {
+    fn call<B: UhfBackend<BlockSize = U16>>(self, backend: &mut B) {
+        if let Some(first) = self.first {
+            backend.proc_block(&reversed(first));
+        }
+        let (blocks, rest) = self.text.as_chunks::<16>();
+        let mut together = blocks.chunks_exact(B::ParBlocksSize::USIZE);
+        for blocks in together.by_ref() {
+            let mut turned = ParBlocks::<B>::default();
+            for (to, from) in turned.iter_mut().zip(blocks) {
+                *to = reversed(from);
+            }
+            backend.proc_par_blocks(&turned);
+        }
+        for block in together.remainder() {
+            backend.proc_block(&reversed(block));
+        }
+        if !rest.is_empty() {
+            backend.proc_block(&reversed(&padded(rest)));
+        }
+        backend.proc_block(&reversed(&self.lengths));
+    }
 }
 
 impl Aes {
-    fn encrypt_block(&self, block: &mut Block) {
+    fn run(&self, work: impl BlockCipherEncClosure<BlockSize = U16>) {
         match self {
-            Self::Aes128(aes) => aes.encrypt_block(block),
-            Self::Aes192(aes) => aes.encrypt_block(block),
-            Self::Aes256(aes) => aes.encrypt_block(block),
+            Self::Aes128(aes) => aes.encrypt_with_backend(work),
+            Self::Aes192(aes) => aes.encrypt_with_backend(work),
+            Self::Aes256(aes) => aes.encrypt_with_backend(work),
         }
     }
 }
 
-/// AES in counter mode from some block on.
-enum KeyStream<'k> {
-    Aes128(CtrCore<&'k Aes128Enc, Ctr32BE>),
-    Aes192(CtrCore<&'k Aes192Enc, Ctr32BE>),
-    Aes256(CtrCore<&'k Aes256Enc, Ctr32BE>),
+/// Encrypts one block.
+struct Single<'t> {
+    block: &'t mut Block,
 }
 
-impl KeyStream<'_> {
-    fn block(&mut self) -> Block {
-        let mut block = Block::default();
-        match self {
-            Self::Aes128(stream) => stream.write_keystream_block(&mut block),
-            Self::Aes192(stream) => stream.write_keystream_block(&mut block),
-            Self::Aes256(stream) => stream.write_keystream_block(&mut block),
-        }
-        block
-    }
+impl BlockSizeUser for Single<'_> {
+    type BlockSize = U16;
+}
 
-    /// Encrypts or decrypts all of `text`; the stream is of no use any more.
-    fn apply(&mut self, text: &mut [u8]) {
-        let (blocks, rest) = Array::slice_as_chunks_mut(text);
-        match self {
-            Self::Aes128(stream) => stream.apply_keystream_blocks(blocks),
-            Self::Aes192(stream) => stream.apply_keystream_blocks(blocks),
-            Self::Aes256(stream) => stream.apply_keystream_blocks(blocks),
+impl BlockCipherEncClosure for Single<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        backend.encrypt_block_inplace(self.block);
+    }
+}
+
+/// The key stream: its first block becomes the mask, the others go onto the text.
+struct CounterMode<'t> {
+    nonce: [u8; 12],
+    mask: &'t mut Block,
+    text: &'t mut [u8],
+}
+
+impl BlockSizeUser for CounterMode<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for CounterMode<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11] = self.nonce;
+        // RFC 4106 §3.1: the counter starts at 1, and a packet is far shorter than it is long.
+        let start =
+            u128::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, 0, 0, 0, 1]);
+        let mut counter = start;
+        let mut next = || {
+            let block = Array(counter.to_be_bytes());
+            counter = counter.wrapping_add(1);
+            block
+        };
+        *self.mask = next();
+        backend.encrypt_block_inplace(self.mask);
+        let (blocks, rest) = self.text.as_chunks_mut::<16>();
+        let (groups, remainder) = blocks.as_chunks_mut::<GROUP>();
+        for group in groups {
+            let mut keys = [(); GROUP].map(|()| next());
+            encrypt_each(backend, &mut keys);
+            for (block, key) in group.iter_mut().zip(&keys) {
+                *block = mixed(block, key);
+            }
+        }
+        let mut keys = [(); GROUP].map(|()| Block::default());
+        let keys = keys.get_mut(..remainder.len()).unwrap_or_default();
+        keys.iter_mut().for_each(|key| *key = next());
+        encrypt_each(backend, keys);
+        for (block, key) in remainder.iter_mut().zip(&*keys) {
+            *block = mixed(block, key);
         }
         if !rest.is_empty() {
-            for (byte, key) in rest.iter_mut().zip(self.block()) {
+            let mut key = next();
+            backend.encrypt_block_inplace(&mut key);
+            for (byte, key) in rest.iter_mut().zip(key) {
                 *byte ^= key;
             }
         }

@@ -7,14 +7,18 @@
 
 use aes::{Aes128Dec, Aes128Enc, Aes192Dec, Aes192Enc, Aes256Dec, Aes256Enc};
 use cipher::array::Array;
+use cipher::consts::U16;
 use cipher::{
-    BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit,
-    KeyInit,
+    BlockCipherDecBackend, BlockCipherDecClosure, BlockCipherDecrypt, BlockCipherEncrypt,
+    BlockModeEncrypt, BlockSizeUser, InnerIvInit, KeyInit,
 };
 #[cfg(feature = "legacy")]
 use des::TdesEde3;
 
 use super::BlockCipher;
+use super::blocks::{Block, GROUP, decrypt_each, mixed};
+use super::hmac::Hmac;
+use super::multi_buffer::{self, SealLane};
 
 /// A key schedule for sealing.
 #[allow(
@@ -54,8 +58,20 @@ impl CbcEncrypt {
         })
     }
 
-    /// Encrypts `iv_and_payload`, a counter block and whole blocks of payload, in place.
-    pub(super) fn encrypt(&self, iv_and_payload: &mut [u8]) {
+    /// Encrypts and authenticates packets side by side.
+    pub(super) fn seal<const K: usize>(&self, hmac: &Hmac, lanes: &mut [SealLane<'_>; K]) {
+        match self {
+            Self::Aes128(aes) => multi_buffer::seal(aes, hmac, lanes),
+            Self::Aes192(aes) => multi_buffer::seal(aes, hmac, lanes),
+            Self::Aes256(aes) => multi_buffer::seal(aes, hmac, lanes),
+            #[cfg(feature = "legacy")]
+            Self::TripleDes(_) => lanes.iter_mut().for_each(|lane| self.seal_plainly(hmac, lane)),
+        }
+    }
+
+    /// Encrypts one packet and then authenticates it.
+    pub(super) fn seal_plainly(&self, hmac: &Hmac, lane: &mut SealLane<'_>) {
+        let iv_and_payload = lane.message.get_mut(8..).unwrap_or_default();
         match self {
             Self::Aes128(aes) => encrypt(aes, iv_and_payload),
             Self::Aes192(aes) => encrypt(aes, iv_and_payload),
@@ -63,6 +79,8 @@ impl CbcEncrypt {
             #[cfg(feature = "legacy")]
             Self::TripleDes(des) => encrypt(des, iv_and_payload),
         }
+        let suffix = lane.suffix.get(..lane.suffix_len).unwrap_or_default();
+        hmac.sign(lane.message, suffix, lane.icv);
     }
 }
 
@@ -81,11 +99,16 @@ impl CbcDecrypt {
     /// Decrypts `payload`, whole blocks, in place.
     pub(crate) fn decrypt(&self, iv: &[u8], payload: &mut [u8]) {
         match self {
-            Self::Aes128(aes) => decrypt(aes, iv, payload),
-            Self::Aes192(aes) => decrypt(aes, iv, payload),
-            Self::Aes256(aes) => decrypt(aes, iv, payload),
+            Self::Aes128(aes) => aes.decrypt_with_backend(Decrypt::new(iv, payload)),
+            Self::Aes192(aes) => aes.decrypt_with_backend(Decrypt::new(iv, payload)),
+            Self::Aes256(aes) => aes.decrypt_with_backend(Decrypt::new(iv, payload)),
             #[cfg(feature = "legacy")]
-            Self::TripleDes(des) => decrypt(des, iv, payload),
+            Self::TripleDes(des) => {
+                use cipher::BlockModeDecrypt;
+                let blocks = Array::slice_as_chunks_mut(payload).0;
+                let iv = <&Array<u8, _>>::try_from(iv).copied().unwrap_or_default();
+                cbc::Decryptor::inner_iv_init(des, &iv).decrypt_blocks(blocks);
+            }
         }
     }
 }
@@ -95,9 +118,44 @@ fn encrypt<C: BlockCipherEncrypt>(cipher: &C, iv_and_payload: &mut [u8]) {
     cbc::Encryptor::inner_iv_init(cipher, &Array::default()).encrypt_blocks(blocks);
 }
 
-fn decrypt<C: BlockCipherDecrypt>(cipher: &C, iv: &[u8], payload: &mut [u8]) {
-    let blocks = Array::slice_as_chunks_mut(payload).0;
-    // The caller gives an IV of one block; were it not so, the packet would decrypt to noise.
-    let iv = <&Array<u8, C::BlockSize>>::try_from(iv).cloned().unwrap_or_default();
-    cbc::Decryptor::inner_iv_init(cipher, &iv).decrypt_blocks(blocks);
+/// CBC backwards, which is not a chain: all blocks are decrypted on their own, and each is mixed with
+/// the ciphertext before it.
+struct Decrypt<'p> {
+    iv: Block,
+    payload: &'p mut [u8],
+}
+
+impl<'p> Decrypt<'p> {
+    fn new(iv: &[u8], payload: &'p mut [u8]) -> Self {
+        // The caller gives an IV of one block; were it not so, the packet would decrypt to noise.
+        Self { iv: <&Block>::try_from(iv).copied().unwrap_or_default(), payload }
+    }
+}
+
+impl BlockSizeUser for Decrypt<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherDecClosure for Decrypt<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherDecBackend<BlockSize = U16>>(self, backend: &B) {
+        let mut before = self.iv;
+        let mut one_group = |group: &mut [[u8; 16]]| {
+            let mut encrypted = [Block::default(); GROUP];
+            for (to, from) in encrypted.iter_mut().zip(group.iter()) {
+                *to = Array(*from);
+            }
+            let mut decrypted = encrypted;
+            decrypt_each(backend, decrypted.get_mut(..group.len()).unwrap_or_default());
+            for ((to, decrypted), encrypted) in group.iter_mut().zip(&decrypted).zip(&encrypted) {
+                *to = mixed(&decrypted.0, &before);
+                before = *encrypted;
+            }
+        };
+        let (groups, rest) = self.payload.as_chunks_mut::<16>().0.as_chunks_mut::<GROUP>();
+        for group in groups {
+            one_group(group);
+        }
+        one_group(rest);
+    }
 }

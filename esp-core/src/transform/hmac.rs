@@ -63,18 +63,18 @@ impl<H: Hash> KeyStates<H> {
     fn mac(&self, data: &[u8], suffix: &[u8]) -> [u8; MAX_DIGEST] {
         let mut state = self.inner;
         H::compress(&mut state, data);
-        self.finish(state, data, suffix)
+        self.finish_inner(&mut state, data, suffix);
+        self.finish_outer(&state)
     }
 
-    /// What remains when every whole block of `data` has gone into `state`.
-    pub(super) fn finish(
-        &self,
-        mut state: H::State,
-        data: &[u8],
-        suffix: &[u8],
-    ) -> [u8; MAX_DIGEST] {
-        last_blocks::<H>(&mut state, data, suffix);
-        let inner = H::digest(&state);
+    /// Ends the inner hash when every whole block of `data` has gone into `state`.
+    pub(super) fn finish_inner(&self, state: &mut H::State, data: &[u8], suffix: &[u8]) {
+        last_blocks::<H>(state, data, suffix);
+    }
+
+    /// The outer hash over the inner one.
+    pub(super) fn finish_outer(&self, inner: &H::State) -> [u8; MAX_DIGEST] {
+        let inner = H::digest(inner);
         let mut state = self.outer;
         last_blocks::<H>(&mut state, inner.get(..H::DIGEST).unwrap_or_default(), &[]);
         H::digest(&state)
@@ -85,12 +85,11 @@ impl<H: Hash> KeyStates<H> {
 fn last_blocks<H: Hash>(state: &mut H::State, data: &[u8], suffix: &[u8]) {
     let mut tail = [0; 2 * MAX_BLOCK];
     let rest = data.chunks_exact(H::BLOCK).remainder();
-    let message = [rest, suffix, &[0x80]];
-    let mut filled = 0_usize;
-    for (to, from) in tail.iter_mut().zip(message.into_iter().flatten()) {
-        *to = *from;
-        filled = filled.saturating_add(1);
-    }
+    put(&mut tail, 0, rest);
+    put(&mut tail, rest.len(), suffix);
+    let message_end = rest.len().saturating_add(suffix.len());
+    put(&mut tail, message_end, &[0x80]);
+    let filled = message_end.saturating_add(1);
     let bytes = data.len().saturating_add(suffix.len()).saturating_add(H::BLOCK);
     let bits = (bytes as u64).saturating_mul(8);
     // Room for the length must remain behind the 0x80; otherwise it goes into a block of its own.
@@ -108,15 +107,15 @@ fn last_blocks<H: Hash>(state: &mut H::State, data: &[u8], suffix: &[u8]) {
 }
 
 fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
-    for (to, from) in buffer.iter_mut().skip(at).zip(bytes) {
-        *to = *from;
+    if let Some(place) = buffer.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
+        place.copy_from_slice(bytes);
     }
 }
 
 /// The keyed states of one SA.
 pub(crate) struct Hmac {
     pub(super) states: States,
-    icv_len: usize,
+    pub(super) icv_len: usize,
 }
 
 /// By algorithm.
@@ -158,14 +157,19 @@ impl Hmac {
 
     /// Writes the ICV of `data` and `suffix` to `icv`, which has the length of an ICV.
     pub(super) fn sign(&self, data: &[u8], suffix: &[u8], icv: &mut [u8]) {
-        put(icv, 0, &self.mac(data, suffix));
+        let mac = self.mac(data, suffix);
+        put(icv, 0, mac.get(..self.icv_len).unwrap_or_default());
     }
 
-    /// Whether `icv` is that of `data` and `suffix`, in a time that does not depend on where it differs.
+    /// Whether `icv` is that of `data` and `suffix`.
     pub(super) fn verify(&self, data: &[u8], suffix: &[u8], icv: &[u8]) -> bool {
-        let mac = self.mac(data, suffix);
-        icv.len() == self.icv_len
-            && bool::from(mac.get(..self.icv_len).unwrap_or_default().ct_eq(icv))
+        self.matches(&self.mac(data, suffix), icv)
+    }
+
+    /// Whether `icv` is the front of `mac`, in a time that does not depend on where it differs.
+    pub(super) fn matches(&self, mac: &[u8; MAX_DIGEST], icv: &[u8]) -> bool {
+        let expected = mac.get(..self.icv_len).unwrap_or_default();
+        icv.len() == self.icv_len && bool::from(expected.ct_eq(icv))
     }
 }
 

@@ -35,8 +35,11 @@ pub(crate) enum Fragment {
 /// What a packet's headers say. Offsets count from the start of the packet and lie within `total_len`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ip {
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
+    /// Of version 4; otherwise 6.
+    pub(crate) v4: bool,
+    /// The addresses as numbers: those of IPv4 in the low 32 bits.
+    pub(crate) source: u128,
+    pub(crate) destination: u128,
     /// Length of the packet by its own header.
     pub(crate) total_len: usize,
     /// DSCP and ECN.
@@ -58,11 +61,37 @@ pub(crate) struct Ip {
     pub(crate) esp_protocol_at: usize,
 }
 
+/// An address that was kept as a number.
+#[expect(clippy::cast_possible_truncation, reason = "an IPv4 address has 32 bits")]
+pub(crate) const fn address(v4: bool, bits: u128) -> IpAddr {
+    if v4 {
+        IpAddr::V4(Ipv4Addr::from_bits(bits as u32))
+    } else {
+        IpAddr::V6(Ipv6Addr::from_bits(bits))
+    }
+}
+
+/// An address as a number.
+pub(crate) const fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits() as u128,
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
 /// The packet is not IP, or its lengths are wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
 impl Ip {
+    pub(crate) const fn source(&self) -> IpAddr {
+        address(self.v4, self.source)
+    }
+
+    pub(crate) const fn destination(&self) -> IpAddr {
+        address(self.v4, self.destination)
+    }
+
     /// Reads the headers. `bytes` may be longer than the packet.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         match bytes.first().ok_or(Malformed)? >> 4 {
@@ -85,8 +114,9 @@ impl Ip {
         let more = flags & 0x20 != 0;
         let later = u16::from_be_bytes([flags & 0x1f, offset]) != 0;
         Ok(Self {
-            source: Ipv4Addr::new(s0, s1, s2, s3).into(),
-            destination: Ipv4Addr::new(d0, d1, d2, d3).into(),
+            v4: true,
+            source: u32::from_be_bytes([s0, s1, s2, s3]).into(),
+            destination: u32::from_be_bytes([d0, d1, d2, d3]).into(),
             total_len,
             traffic_class: tos,
             dont_fragment: flags & 0x40 != 0,
@@ -108,8 +138,9 @@ impl Ip {
         let total_len = usize::from(u16::from_be_bytes([len0, len1])).saturating_add(V6_HEADER_LEN);
         let packet = bytes.get(..total_len).ok_or(Malformed)?;
         let mut ip = Self {
-            source: Ipv6Addr::from(*source).into(),
-            destination: Ipv6Addr::from(*destination).into(),
+            v4: false,
+            source: u128::from_be_bytes(*source),
+            destination: u128::from_be_bytes(*destination),
             total_len,
             traffic_class: b0 << 4 | b1 >> 4,
             dont_fragment: true,
@@ -348,8 +379,8 @@ mod tests {
         );
         let mut again = [0; 84];
         NewHeader {
-            source: ip.source,
-            destination: ip.destination,
+            source: ip.source(),
+            destination: ip.destination(),
             traffic_class: 0xb8,
             dont_fragment: true,
             identification: 0x0904,
