@@ -11,6 +11,10 @@ use esp_core::{Mode, PolicyId, TrafficSelectors};
 use crate::crypto::Crypto;
 use crate::wire::numbers::{GroupDescription, HashAlgorithm, IdType, LifeType};
 
+mod check;
+
+pub use check::{Finding, FindingKind, Severity, Sizes};
+
 /// Everything the engine needs to know of the host's wishes.
 #[derive(Clone, Copy)]
 pub struct Config<'c> {
@@ -53,6 +57,13 @@ pub trait PeerDirectory {
 
     /// The peer that identifies itself so in aggressive mode, from this address.
     fn by_identity(&self, identity: &Identity<'_>, remote: IpAddr) -> Option<PeerId>;
+
+    /// The peer at a position, counted from 0: for [`Config::check`], which ends at the first `None`. A directory that
+    /// cannot list its peers need not.
+    fn at(&self, position: usize) -> Option<PeerConfig<'_>> {
+        let _ = position;
+        None
+    }
 }
 
 impl PeerDirectory for [PeerConfig<'_>] {
@@ -74,6 +85,10 @@ impl PeerDirectory for [PeerConfig<'_>] {
             .max_by_key(|(bits, _)| *bits)
             .map(|(_, id)| id)
     }
+
+    fn at(&self, position: usize) -> Option<PeerConfig<'_>> {
+        self.get(position).copied()
+    }
 }
 
 impl<T: PeerDirectory + ?Sized> PeerDirectory for &T {
@@ -88,6 +103,10 @@ impl<T: PeerDirectory + ?Sized> PeerDirectory for &T {
     fn by_identity(&self, identity: &Identity<'_>, remote: IpAddr) -> Option<PeerId> {
         (**self).by_identity(identity, remote)
     }
+
+    fn at(&self, position: usize) -> Option<PeerConfig<'_>> {
+        (**self).at(position)
+    }
 }
 
 impl<const N: usize> PeerDirectory for [PeerConfig<'_>; N] {
@@ -101,6 +120,10 @@ impl<const N: usize> PeerDirectory for [PeerConfig<'_>; N] {
 
     fn by_identity(&self, identity: &Identity<'_>, remote: IpAddr) -> Option<PeerId> {
         self.as_slice().by_identity(identity, remote)
+    }
+
+    fn at(&self, position: usize) -> Option<PeerConfig<'_>> {
+        self.as_slice().at(position)
     }
 }
 

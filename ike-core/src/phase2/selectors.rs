@@ -127,6 +127,44 @@ fn bounds(addresses: Addresses) -> Option<(bool, u128, u128)> {
     }
 }
 
+/// Whether some packet fits both.
+pub(crate) fn overlap(a: &TrafficSelectors, b: &TrafficSelectors) -> bool {
+    let side = |a: &Selector, b: &Selector| {
+        let addresses = match (bounds(a.addresses), bounds(b.addresses)) {
+            (Some((family_a, first_a, last_a)), Some((family_b, first_b, last_b))) => {
+                family_a == family_b && first_a <= last_b && first_b <= last_a
+            }
+            _ => true,
+        };
+        addresses && a.ports.first <= b.ports.last && b.ports.first <= a.ports.last
+    };
+    let protocol =
+        a.protocol == b.protocol || a.protocol == Protocol::Any || b.protocol == Protocol::Any;
+    protocol && side(&a.local, &b.local) && side(&a.remote, &b.remote)
+}
+
+/// Whether the selectors name traffic that can be: one address family, prefixes that fit it, ranges that run forwards.
+pub(crate) fn is_sound(selectors: &TrafficSelectors) -> bool {
+    let side = |side: &Selector| match side.addresses {
+        Addresses::Any => true,
+        Addresses::Subnet { network: IpAddr::V4(_), prefix } => prefix <= 32,
+        Addresses::Subnet { network: IpAddr::V6(_), prefix } => prefix <= 128,
+        Addresses::Range { first, last } => first <= last && first.is_ipv4() == last.is_ipv4(),
+    };
+    let is_ipv4 = |side: &Selector| match side.addresses {
+        Addresses::Any => None,
+        Addresses::Subnet { network, .. } => Some(network.is_ipv4()),
+        Addresses::Range { first, .. } => Some(first.is_ipv4()),
+    };
+    let families = match (is_ipv4(&selectors.local), is_ipv4(&selectors.remote)) {
+        (Some(local), Some(remote)) => local == remote,
+        _ => true,
+    };
+    let ports = |side: &Selector| side.ports.first <= side.ports.last;
+    let both = [&selectors.local, &selectors.remote];
+    families && both.into_iter().all(|one| side(one) && ports(one))
+}
+
 /// Whether `inner` lies within `outer`: an answer narrower than what was asked.
 pub(crate) fn within(inner: &TrafficSelectors, outer: &TrafficSelectors) -> bool {
     let side = |inner: &Selector, outer: &Selector| {
