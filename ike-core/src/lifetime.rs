@@ -48,10 +48,11 @@ impl LifetimeReader {
         }
     }
 
-    /// What the transform says, `default` for the seconds if it says none.
+    /// What the transform says, `default` for the seconds if it says none. No seconds at all is what strongSwan
+    /// sends whose own renewal is off: it means no limit, not an SA that is over when it begins.
     pub(crate) fn finish(self, default: Lifetime) -> Lifetime {
         Lifetime {
-            seconds: self.seconds.unwrap_or(default.seconds),
+            seconds: self.seconds.filter(|&seconds| seconds != 0).unwrap_or(default.seconds),
             kilobytes: self.kilobytes.unwrap_or(0),
         }
     }
@@ -159,6 +160,14 @@ mod tests {
 
     const fn lifetime(seconds: u32, kilobytes: u32) -> Lifetime {
         Lifetime { seconds, kilobytes }
+    }
+
+    #[test]
+    fn no_seconds_are_no_limit() {
+        for (said, meant) in [(None, 28_800), (Some(0), 28_800), (Some(1), 1)] {
+            let reader = LifetimeReader { seconds: said, ..LifetimeReader::default() };
+            assert_eq!(reader.finish(DEFAULT), lifetime(meant, 0));
+        }
     }
 
     #[test]
