@@ -223,7 +223,7 @@ capture_up() {
         'ip or ip6' > /dev/null 2> "$3.err" < /dev/null &
     CAPTURE_PID=$!
     disown $CAPTURE_PID
-    wait_for 5 grep -q 'listening on' "$3.err"
+    wait_for 5 grep -qs 'listening on' "$3.err"
 }
 capture_down() {
     [[ -n ${CAPTURE_PID:-} ]] || return 0

@@ -21,7 +21,7 @@ PFS=
 IKE_A= IKE_B= ESP_A= ESP_B=             # where the sides differ
 PSK_A=interop-psk-0123456789 PSK_B=
 ID_A= ID_B=                             # default: the addresses
-EXPECT_A=                               # whom B expects, if not ID_A
+EXPECT_A= EXPECT_B=                     # whom B and A expect, if not ID_A and ID_B
 TS_A=10.1.0.0/24 TS_B=10.2.0.0/24       # the networks
 TS_A_AT_B= TS_B_AT_A=                   # what the other side believes them to be
 EXPECT=up                               # or fail
@@ -136,7 +136,7 @@ down_by_a() { down a; }
 down_by_b() { down b; }
 down() {
     if [[ $1 == "$OURS" ]]; then
-        kill -INT "$(< "$(dir "$1")/pid")"
+        kill -INT "$(< "$(dir "$1")/pid")" || fail "the gateway had ended: $(tail -n 1 "$(log "$1")")"
     else
         swan_ctl "$(dir "$1")" --terminate --ike t --timeout 5 > "$out/terminate.out" 2>&1 || fail "terminate at $1"
     fi
@@ -185,7 +185,7 @@ our_log() { [[ $OURS == none ]] || want_log "$OURS" "$@"; }
 # ---- configurations ----------------------------------------------------------------------------------------------
 values() { # a|b: sets the variables of that side's configuration
     if [[ $1 == a ]]; then
-        laddr=$ADDR_A raddr=$SEEN_B lid=${ID_A:-$ADDR_A} rid=${ID_B:-$ADDR_B} psk=$PSK_A
+        laddr=$ADDR_A raddr=$SEEN_B lid=${ID_A:-$ADDR_A} rid=${EXPECT_B:-${ID_B:-$ADDR_B}} psk=$PSK_A
         ike=${IKE_A:-$IKE} esp=${ESP_A:-$ESP} lts=$TS_A rts=${TS_B_AT_A:-$TS_B}
     else
         laddr=$ADDR_B raddr=$SEEN_A lid=${ID_B:-$ADDR_B} rid=${EXPECT_A:-${ID_A:-$ADDR_A}} psk=${PSK_B:-$PSK_A}
@@ -259,7 +259,7 @@ name = "c"
 local = "$lts"
 remote = "$rts"
 proposals = ["${esp//, /\", \"}"]
-${PFS:+pfs = "$PFS"}
+$([[ -z $PFS ]] || echo "pfs = '$PFS'")
 start = "$([[ $1 == a ]] && echo "$OUR_START" || echo never)"
 $OUR_CHILD
 CONF

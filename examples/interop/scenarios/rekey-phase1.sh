@@ -6,7 +6,8 @@ ours)
 rekey_percent = 8
 rekey_percent_responder = 8
 rekey_jitter_percent = 0'
-    OUR_PEER='lifetime = "60s"'
+    OUR_PEER='lifetime = "60s"
+lifetime_policy = "claim"'
     SWAN_CONN='rekey_time = 0s'
     ;;
 theirs) SWAN_CONN='rekey_time = 4s

@@ -1,8 +1,7 @@
 DESC="the peer is not who it should be: named on our side"
 EXPECT=fail
 if [[ $OURS == a ]]; then
-    # strongSwan at B says another name than A expects.
-    ID_B=b.example.test
+    ID_B=b.example.test EXPECT_B=other.example.test
 else
     ID_A=a.example.test EXPECT_A=other.example.test
 fi

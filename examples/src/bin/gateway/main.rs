@@ -150,15 +150,9 @@ fn run(arguments: &Run) -> ExitCode {
 #[cfg(target_os = "linux")]
 fn status(json: bool, control: &Path) -> ExitCode {
     match control::ask(control) {
-        Ok(text) if json => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) if json => print(&format!("{text}\n")),
         Ok(text) => match serde_json::from_str::<report::Report>(&text) {
-            Ok(report) => {
-                print!("{report}");
-                ExitCode::SUCCESS
-            }
+            Ok(report) => print(&report.to_string()),
             Err(error) => {
                 eprintln!("gateway: the answer makes no sense: {error}");
                 ExitCode::FAILURE
@@ -168,6 +162,17 @@ fn status(json: bool, control: &Path) -> ExitCode {
             eprintln!("gateway: {}: {error} (is a gateway running?)", control.display());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// To standard output; a reader that has heard enough is no failure.
+#[cfg(target_os = "linux")]
+fn print(text: &str) -> ExitCode {
+    use std::io::{ErrorKind, Write as _};
+
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -210,7 +210,7 @@ impl<'s> Outward<'s> {
         use ike_core::error::Failure;
 
         let who = peer.map_or_else(|| path.remote.to_string(), |peer| self.site.name(peer, child));
-        let phase = if child.is_some() { "phase 2" } else { "phase 1" };
+        let phase = if child.is_some() { "phase 2" } else { "negotiation" };
         let ours = match (peer, role) {
             (Some(peer), Role::Initiator) => {
                 format!("; we offered {}", self.site.offer(peer, child))
