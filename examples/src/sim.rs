@@ -117,6 +117,7 @@ enum Due {
 /// A packet under way.
 #[derive(Clone, Debug)]
 struct Flight {
+    from: Option<HostId>,
     packet: Vec<u8>,
     inner: Option<PacketId>,
     corrupted: bool,
@@ -240,7 +241,10 @@ impl<'w> World<'w> {
                 inner: None,
             },
         );
-        self.arrange(at, Due::Arrival(Flight { packet, inner: None, corrupted: false }));
+        self.arrange(
+            at,
+            Due::Arrival(Flight { from: None, packet, inner: None, corrupted: false }),
+        );
     }
 
     // ---- requests ----------------------------------------------------------------------------
@@ -431,7 +435,10 @@ impl<'w> World<'w> {
         let verdict = attacker.map(|attacker| attacker.sees(self.now, &packet, &mut injections));
         for Injection { after, packet } in injections {
             let at = self.now.after(after);
-            self.arrange(at, Due::Arrival(Flight { packet, inner: None, corrupted: false }));
+            self.arrange(
+                at,
+                Due::Arrival(Flight { from: None, packet, inner: None, corrupted: false }),
+            );
         }
         match verdict {
             None | Some(Verdict::Pass) => {}
@@ -448,6 +455,7 @@ impl<'w> World<'w> {
             self.recorder.moved(id, Fate::OnTheLink);
         }
         let flight = Flight {
+            from: Some(from),
             packet: packet.clone(),
             inner,
             corrupted: passage.outcome == Outcome::Corrupted,
@@ -459,7 +467,21 @@ impl<'w> World<'w> {
         self.transcript.push(self.now, What::OnLink { from: Some(from), packet, outcome, inner });
     }
 
-    /// The link does not deliver a packet.
+    /// A packet that was under way reaches nobody.
+    fn undelivered(
+        &mut self,
+        from: Option<HostId>,
+        packet: Vec<u8>,
+        inner: Option<PacketId>,
+        outcome: Outcome,
+    ) {
+        if let Some(id) = inner {
+            self.recorder.moved(id, Fate::LostByLink);
+        }
+        self.transcript.push(self.now, What::Undelivered { from, packet, outcome });
+    }
+
+    /// The link does not take a packet.
     fn gone(
         &mut self,
         from: Option<HostId>,
@@ -474,20 +496,22 @@ impl<'w> World<'w> {
     }
 
     fn arrive(&mut self, flight: Flight) {
-        let Flight { mut packet, inner, corrupted } = flight;
+        let Flight { from, mut packet, inner, corrupted } = flight;
         let Some(destination) = View::of(&packet).map(|view| view.destination) else { return };
         let nat = self.nats.iter_mut().position(|nat| nat.public() == destination);
         if let Some(index) = nat
             && !self.nats[index].inward(&mut packet, self.now)
         {
-            return self.gone(None, packet, inner, Outcome::NatRefused);
+            return self.undelivered(from, packet, inner, Outcome::NatRefused);
         }
         let Some(destination) = View::of(&packet).map(|view| view.destination) else { return };
         let reachable = |host: &Host<'_>| host.nat == nat;
         let to = self.hosts.iter().position(|host| {
             reachable(host) && (host.address == destination || host.station == destination)
         });
-        let Some(index) = to else { return self.gone(None, packet, inner, Outcome::NoRoute) };
+        let Some(index) = to else {
+            return self.undelivered(from, packet, inner, Outcome::NoRoute);
+        };
         let actions = self.hosts[index].packet_in(self.now, packet, inner);
         self.carry_out(HostId(index), actions);
         if let Some(id) = inner.filter(|_| corrupted) {

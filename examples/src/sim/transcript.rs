@@ -37,6 +37,15 @@ pub enum What {
         /// The inner packet in it, if one is known to be.
         inner: Option<PacketId>,
     },
+    /// A packet that was under way reaches nobody.
+    Undelivered {
+        /// Who sent it; `None` for an attacker.
+        from: Option<HostId>,
+        /// The whole IP packet.
+        packet: Vec<u8>,
+        /// Why not.
+        outcome: Outcome,
+    },
     /// A host was given an inner packet to send.
     Inside {
         /// Which host.
@@ -153,6 +162,9 @@ impl Transcript {
             What::OnLink { from, packet, outcome, .. } => {
                 let text = format!("{time}  {:<6} {} {outcome}", self.name(*from), summary(packet));
                 text.trim_end().to_string()
+            }
+            What::Undelivered { from, packet, outcome } => {
+                format!("{time}  {:<6} {} {outcome}", self.name(*from), summary(packet))
             }
             What::Inside { host, packet } => {
                 format!("{time}  {:<6} has {}", name(host), summary(packet))
