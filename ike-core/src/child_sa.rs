@@ -53,6 +53,8 @@ pub(crate) enum Outbound {
     Usable,
     /// The host has taken it.
     Taken,
+    /// A newer pair of the same child carries the traffic: the host has given this SA up for it, or is not offered it.
+    Redundant,
     /// The peer has deleted it.
     Gone,
 }

@@ -540,12 +540,44 @@ impl<'s> Endpoint<'s> {
 
     /// The third message of quick mode has left: the first outbound SA of a child may be used.
     fn third_message_sent(&mut self, child: u16) {
-        let Some(sa) = self.store.children.get_mut(child) else { return };
+        let Some(sa) = self.store.children.get(child) else { return };
         if sa.use_outbound == Outbound::Early {
+            self.offer_outbound(child);
+        }
+    }
+
+    /// The host may take the outbound SA of `index`, in the place of older ones. Not so if a newer pair of the same child
+    /// was faster, its quick mode having lost fewer datagrams: the older one would take the traffic back.
+    fn offer_outbound(&mut self, index: u16) {
+        let Some(sa) = self.store.children.get(index) else { return };
+        let (owner, config, serial) = (sa.owner, sa.config, self.store.children.serial(index));
+        let mut outrun = false;
+        let mut next = self.store.children_by_owner.candidates(owner).next();
+        while let Some(other) = next {
+            next = self.store.children_by_owner.behind(other);
+            let newer = self.store.children.serial(other) > serial;
+            let Some(sa) = self.store.children.get_mut(other) else { continue };
+            let carries = matches!(sa.use_outbound, Outbound::Usable | Outbound::Taken);
+            if other == index || (sa.owner, sa.config) != (owner, config) || !carries {
+                continue;
+            }
+            if newer && sa.is_live() {
+                outrun = true;
+            } else if !newer {
+                sa.use_outbound = Outbound::Redundant;
+                sa.pending.outbound = false;
+            }
+        }
+        let Some(sa) = self.store.children.get_mut(index) else { return };
+        if outrun {
+            sa.use_outbound = Outbound::Redundant;
+            sa.schedule.soft = None;
+        } else {
             sa.use_outbound = Outbound::Usable;
             sa.pending.outbound = true;
-            self.store.children.pending.push(child);
+            self.store.children.pending.push(index);
         }
+        self.refresh_child(index);
     }
 
     /// The outbound SA of `index` carries the traffic from now on; the pair it replaces only receives.
@@ -555,11 +587,8 @@ impl<'s> Endpoint<'s> {
         if !matches!(sa.use_outbound, Outbound::Early | Outbound::From(_)) {
             return;
         }
-        sa.use_outbound = Outbound::Usable;
-        sa.pending.outbound = true;
         let (replaces, role, owner, config) = (sa.replaces, sa.role, sa.owner, sa.config);
-        self.store.children.pending.push(index);
-        self.refresh_child(index);
+        self.offer_outbound(index);
         self.stop_renewing_older(index, owner, config);
         // Who began the renewal cleans up, after the overlap. The other end waits for the Delete, or for the end of the
         // old pair's lifetime: should both have begun one, neither then deletes what the other has just made.
@@ -589,21 +618,27 @@ impl<'s> Endpoint<'s> {
         }
     }
 
-    /// The peer is at `path` now, as an authenticated packet has shown that cannot be a replay.
+    /// The peer is at `path` now, as an authenticated packet has shown that cannot be a replay. All its IKE SAs follow:
+    /// whichever speaks next must reach it.
     pub(crate) fn move_peer(&mut self, cx: &Context<'_>, index: u16, path: Path) {
         let _ = cx;
-        let Some(ike) = self.store.ikes.get(index) else { return };
-        if ike.path == path || !ike.is_established() {
+        let Some(ike) = self.store.ikes.get(index).filter(|ike| ike.is_established()) else {
+            return;
+        };
+        let owner = ike.owner;
+        let mut moved = false;
+        let mut next = self.store.ikes_by_owner.candidates(owner).next();
+        while let Some(other) = next {
+            next = self.store.ikes_by_owner.behind(other);
+            moved |= self.move_ike(other, owner, path);
+        }
+        if !moved {
             return;
         }
-        let (old_digest, owner) = (ike.peer_digest(&self.digests), ike.owner);
-        self.store.ikes_by_peer.remove(old_digest, index);
-        let Some(ike) = self.store.ikes.get_mut(index) else { return };
-        ike.path = path;
-        ike.pending.path = true;
-        let digest = ike.peer_digest(&self.digests);
-        self.store.ikes_by_peer.insert(digest, index);
-        self.store.ikes.pending.push(index);
+        if let Some(ike) = self.store.ikes.get_mut(index) {
+            ike.pending.path = true;
+            self.store.ikes.pending.push(index);
+        }
         let mut next = self.store.children_by_owner.candidates(owner).next();
         while let Some(child) = next {
             if let Some(sa) = self.store.children.get_mut(child)
@@ -613,6 +648,21 @@ impl<'s> Endpoint<'s> {
             }
             next = self.store.children_by_owner.behind(child);
         }
+    }
+
+    /// Whether the IKE SA in slot `index` is one of `owner`'s and was not at `path` yet; it is now.
+    fn move_ike(&mut self, index: u16, owner: u64, path: Path) -> bool {
+        let Some(ike) = self.store.ikes.get(index) else { return false };
+        if ike.owner != owner || !ike.is_established() || ike.path == path {
+            return false;
+        }
+        let old_digest = ike.peer_digest(&self.digests);
+        self.store.ikes_by_peer.remove(old_digest, index);
+        let Some(ike) = self.store.ikes.get_mut(index) else { return false };
+        ike.path = path;
+        let digest = ike.peer_digest(&self.digests);
+        self.store.ikes_by_peer.insert(digest, index);
+        true
     }
 
     pub(crate) fn refresh_ike(&mut self, index: u16) {

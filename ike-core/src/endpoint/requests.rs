@@ -86,7 +86,11 @@ impl Endpoint<'_> {
         };
         if let Some(index) = newest(|phase| phase == Phase::Established) {
             let owner = self.store.ikes.get(index).map_or(0, |ike| ike.owner);
-            if self.child_of(owner, child, |sa| sa.is_live()).is_some() {
+            // A pair that only receives is no help to a host that wants to send.
+            let carries = |sa: &child_sa::ChildSa| {
+                sa.is_live() && sa.use_outbound != child_sa::Outbound::Redundant
+            };
+            if self.child_of(owner, child, carries).is_some() {
                 return Ok(());
             }
             return self

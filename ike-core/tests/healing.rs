@@ -1,0 +1,97 @@
+//! Bad luck that once left a hole: each of these was found by random worlds and has its own test since.
+
+use std::time::Duration;
+
+use examples::sim::{Fate, Kind, LEFT, Plan, RIGHT, Scenario, What, World};
+use ike_core::config::{Dpd, DpdAction};
+use ike_core::event::{DownReason, Event};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn everything_arrives(world: &World<'_>) {
+    let figures = world.recorder.figures();
+    assert_eq!(figures.delivered, figures.sent, "{figures:?}");
+    assert_eq!((figures.twice, figures.clear), (0, 0));
+}
+
+/// Both began at once, so that there are two pairs; the peer deletes the one that carries our traffic. The data plane has
+/// given up the other one's outbound SA for it, so a new pair is negotiated, although one is still up.
+#[test]
+fn the_newer_of_two_pairs_is_deleted() {
+    Scenario::site_to_site().run(|world| {
+        world.udp(LEFT, RIGHT, 64);
+        world.udp(RIGHT, LEFT, 64);
+        world.run_for(2 * SECOND);
+        let pairs: Vec<_> = world.host(RIGHT).node.endpoint.child_sas().collect();
+        assert_eq!(pairs.len(), 2);
+        for pair in pairs {
+            world.request(RIGHT, |endpoint, cx| endpoint.delete_child(cx, pair.handle)).unwrap();
+            world.run_for(3 * SECOND);
+            for (from, to) in [(LEFT, RIGHT), (RIGHT, LEFT)] {
+                let packet = world.udp(from, to, 64);
+                world.run_for(2 * SECOND);
+                assert_eq!(world.fate(packet), Fate::Delivered);
+            }
+        }
+    });
+}
+
+/// The third message of the first quick mode is lost and sent again only after a renewal is complete: the pair that it
+/// finishes is the older one and must not take the traffic back, for it soon goes.
+#[test]
+fn an_older_quick_mode_ends_after_its_renewal() {
+    Scenario::site_to_site().run(|world| {
+        let plans = [Plan::Deliver; 8].into_iter().chain([Plan::Drop]);
+        world.link.plan(Kind::Ike, plans);
+        world.udp(LEFT, RIGHT, 64);
+        world.run_for(Duration::from_millis(200));
+        let child = world.host(LEFT).node.endpoint.child_sas().next().unwrap().handle;
+        world.request(LEFT, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+        for _ in 0..120 {
+            world.udp(LEFT, RIGHT, 64);
+            world.udp(RIGHT, LEFT, 64);
+            world.run_for(SECOND);
+        }
+        everything_arrives(world);
+    });
+}
+
+/// The NAT forgets its mapping after the IKE SA was renewed: the old and the new IKE SA both follow the peer, or dead peer
+/// detection would ask at a port that nobody answers at.
+#[test]
+fn a_nat_rebinds_after_a_renewal_of_the_ike_sa() {
+    let scenario = Scenario::site_to_site().behind_nat().host(RIGHT, |host| {
+        host.peers[0].adjust(|peer| {
+            peer.dpd = Some(Dpd {
+                idle: 10 * SECOND,
+                retry: 2 * SECOND,
+                tries: 4,
+                action: DpdAction::Clear,
+            });
+        });
+    });
+    scenario.run(|world| {
+        world.udp(LEFT, RIGHT, 64);
+        world.run_for(SECOND);
+        // Unanswered: the old IKE SA will want to know.
+        world.udp(RIGHT, LEFT, 64);
+        let ike = world.host(LEFT).node.endpoint.ike_sas().next().unwrap().handle;
+        world.request(LEFT, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+        world.run_for(SECOND);
+        world.nats[0].rebind();
+        world.udp(LEFT, RIGHT, 64);
+        world.run_for(SECOND);
+        // The left side has nothing to say; the right one has, and wonders whether anybody listens.
+        world.host_mut(LEFT).answers = false;
+        for _ in 0..60 {
+            world.udp(RIGHT, LEFT, 64);
+            world.run_for(SECOND);
+        }
+        let dead = world.transcript.since(0).any(|entry| {
+            let What::Event { event, .. } = &entry.what else { return false };
+            matches!(event, Event::IkeSaDown { reason: DownReason::PeerDead, .. })
+        });
+        assert!(!dead);
+        everything_arrives(world);
+    });
+}
