@@ -200,6 +200,15 @@ impl<'c> PeerConfig<'c> {
         }
     }
 
+    /// The number that our first proposal has.
+    pub(crate) const fn first_proposal(&self) -> u8 {
+        #[cfg(feature = "_sim")]
+        if self.quirks.proposals_from_zero {
+            return 0;
+        }
+        1
+    }
+
     /// The child with this number.
     #[must_use]
     pub fn child(&self, id: ChildId) -> Option<&'c ChildConfig<'c>> {
@@ -502,6 +511,9 @@ pub struct Quirks {
     pub sha256_96: bool,
     /// A Delete of the IKE SA takes its children with it.
     pub delete_ike_deletes_children: bool,
+    /// Private: our proposals are numbered from 0, as those of a recorded session.
+    #[cfg(feature = "_sim")]
+    pub proposals_from_zero: bool,
 }
 
 impl Quirks {
@@ -512,6 +524,8 @@ impl Quirks {
         #[cfg(feature = "legacy")]
         sha256_96: false,
         delete_ike_deletes_children: false,
+        #[cfg(feature = "_sim")]
+        proposals_from_zero: false,
     };
 }
 

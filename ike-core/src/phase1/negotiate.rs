@@ -59,7 +59,7 @@ pub(crate) fn propose(
     proposals: &[Phase1Proposal],
 ) -> Result<core::ops::Range<usize>, Error> {
     let mut sa = message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
-    let mut proposal = sa.proposal(1, ProtocolId::ISAKMP, &[])?;
+    let mut proposal = sa.proposal(peer.first_proposal(), ProtocolId::ISAKMP, &[])?;
     for (number, suite) in (1_u8..=u8::MAX).zip(proposals) {
         let mut attributes = proposal.transform(number, IsakmpTransformId::KEY_IKE.0)?;
         emit_suite(&mut attributes, Suite::from(*suite), peer.lifetime)?;
@@ -67,6 +67,7 @@ pub(crate) fn propose(
     Ok(sa.body())
 }
 
+/// Attributes may come in any order; this is strongSwan's.
 fn emit_suite(
     attributes: &mut AttributesWriter<'_, '_>,
     suite: Suite,
@@ -77,11 +78,11 @@ fn emit_suite(
         attributes.attribute_tv(Phase1Attribute::KEY_LENGTH.0, suite.key_bits)?;
     }
     attributes.attribute_tv(Phase1Attribute::HASH_ALGORITHM.0, suite.hash.0)?;
+    attributes.attribute_tv(Phase1Attribute::GROUP_DESCRIPTION.0, suite.group.0)?;
     attributes.attribute_tv(
         Phase1Attribute::AUTHENTICATION_METHOD.0,
         AuthenticationMethod::PRE_SHARED_KEY.0,
     )?;
-    attributes.attribute_tv(Phase1Attribute::GROUP_DESCRIPTION.0, suite.group.0)?;
     lifetime::emit(
         attributes,
         Phase1Attribute::LIFE_TYPE.0,

@@ -179,12 +179,13 @@ pub(crate) struct Chosen {
 /// Appends our SA payload: one ESP proposal, a transform for each entry of the child's configuration.
 pub(crate) fn propose(
     message: &mut MessageWriter<'_>,
+    first_number: u8,
     child: &ChildConfig<'_>,
     encapsulation: Encapsulation,
     spi: Spi,
 ) -> Result<(), Error> {
     let mut sa = message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
-    let mut proposal = sa.proposal(1, ProtocolId::ESP, &spi.to_be_bytes())?;
+    let mut proposal = sa.proposal(first_number, ProtocolId::ESP, &spi.to_be_bytes())?;
     for (number, proposed) in (1_u8..=u8::MAX).zip(child.proposals) {
         let suite = EspSuite::new(*proposed);
         let mut attributes = proposal.transform(number, suite.id)?;
@@ -193,6 +194,7 @@ pub(crate) fn propose(
     Ok(())
 }
 
+/// Attributes may come in any order; this is strongSwan's.
 fn emit_suite(
     attributes: &mut AttributesWriter<'_, '_>,
     suite: EspSuite,
@@ -210,16 +212,16 @@ fn emit_suite(
         attributes.attribute_tv(IpsecAttribute::GROUP_DESCRIPTION.0, group.0)?;
     }
     attributes.attribute_tv(IpsecAttribute::ENCAPSULATION_MODE.0, encapsulation.attribute().0)?;
-    if suite.esn {
-        // RFC 4304 §2: present and 1 for extended sequence numbers, else absent.
-        attributes.attribute_tv(IpsecAttribute::EXTENDED_SEQUENCE_NUMBER.0, 1)?;
-    }
     lifetime::emit(
         attributes,
         IpsecAttribute::LIFE_TYPE.0,
         IpsecAttribute::LIFE_DURATION.0,
         child.lifetime,
     )?;
+    if suite.esn {
+        // RFC 4304 §2: present and 1 for extended sequence numbers, else absent.
+        attributes.attribute_tv(IpsecAttribute::EXTENDED_SEQUENCE_NUMBER.0, 1)?;
+    }
     Ok(())
 }
 

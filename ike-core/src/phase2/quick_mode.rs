@@ -176,7 +176,9 @@ impl Endpoint<'_> {
         let header = header(ike.cookies, ExchangeType::QUICK_MODE, message_id, true);
         let mut message = MessageWriter::new(self.store.scratch, &header)?;
         let hash = message.reserve(PayloadType::HASH, algorithms.prf.output_len())?;
-        negotiate::propose(&mut message, config, encapsulation(ike, config), sa.inbound)?;
+        let encapsulation = encapsulation(ike, config);
+        let number = peer.first_proposal();
+        negotiate::propose(&mut message, number, config, encapsulation, sa.inbound)?;
         message.payload(PayloadType::NONCE, &[offer.nonce_i.of(held)])?;
         if let Some(public) = offer.public_i {
             message.payload(PayloadType::KEY_EXCHANGE, &[public.of(held)])?;
