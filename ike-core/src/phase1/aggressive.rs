@@ -259,6 +259,8 @@ impl Endpoint<'_> {
         let header = header(ike.cookies, ExchangeType::AGGRESSIVE, 0, true);
         let mut message = MessageWriter::new(self.store.scratch, &header)?;
         message.payload(PayloadType::HASH, &[value.as_slice()])?;
+        // NAT-D speaks of the datagram that carries it, which goes to port 4500 already (RFC 3947 §3.2, §4).
+        let path = if nat.found() { float(path) } else { path };
         nat_d(&mut message, &peer, ike, ike.announced, path, &algorithms)?;
         if peer.initial_contact && first_contact {
             emit_initial_contact(&mut message, &ike.cookies)?;
@@ -266,7 +268,6 @@ impl Endpoint<'_> {
         let [.., third] = &AGGRESSIVE_MODE;
         check_own(&message, third)?;
         let (len, iv) = algorithms.encrypt(&ike.cipher_key, &ike.iv, message)?;
-        let path = if nat.found() { float(path) } else { path };
         if let Some(ike) = self.store.ikes.get_mut(ike_index) {
             ike.iv = iv;
         }
@@ -451,11 +452,16 @@ impl Endpoint<'_> {
         };
         let (method, cookies) = (ike.announced.nat, ike.cookies);
         let first_path = exchange.path;
-        // The initiator may have moved to port 4500 with this very message; its NAT-D payloads speak of the path that
-        // it knew before (RFC 3947 §3.2).
-        let judged = if path.encap == first_path.encap { path } else { first_path };
+        // The initiator may have moved to port 4500 with this very message. Its NAT-D payloads then speak of that port
+        // (strongSwan), or still of port 500: an address is behind a NAT if it fits neither.
         let prf = algorithms.prf;
-        let mut nat = detect(&message, method, prf, &cookies, judged.local, judged.remote);
+        let [now, before] = [path, first_path]
+            .map(|path| detect(&message, method, prf, &cookies, path.local, path.remote));
+        let mut nat = Nat {
+            method,
+            local_behind: now.local_behind && before.local_behind,
+            remote_behind: now.remote_behind && before.remote_behind,
+        };
         nat.local_behind |= peer.nat_traversal == NatTraversal::Force && method != NatMethod::None;
         if let Some(ike) = self.store.ikes.get_mut(ike_index) {
             ike.nat = nat;

@@ -3,7 +3,7 @@
 
 use esp_core::Spi;
 
-use crate::child_sa::{self, Outbound};
+use crate::child_sa::{self, ChildSa, Outbound};
 use crate::endpoint::{Context, Endpoint, Path, check_flags};
 use crate::error::{Discard, Failure};
 use crate::event::{DownReason, Role};
@@ -149,12 +149,16 @@ impl Endpoint<'_> {
     fn on_delete_child(&mut self, cx: &mut Context<'_>, index: u16, spi: Spi) {
         let Some(ike) = self.store.ikes.get(index) else { return };
         let owner = ike.owner;
-        let found = self.store.children_by_owner.candidates(owner).find(|child| {
-            self.store
-                .children
-                .get(*child)
-                .is_some_and(|sa| sa.owner == owner && sa.outbound == Some(spi))
-        });
+        let find = |matches: fn(&ChildSa, Spi) -> bool| {
+            self.store.children_by_owner.candidates(owner).find(|child| {
+                let sa = self.store.children.get(*child);
+                sa.is_some_and(|sa| sa.owner == owner && matches(sa, spi))
+            })
+        };
+        // Its own SPI, which is our outbound one (RFC 2408 §3.15). strongSwan names ours where its kernel refuses the
+        // pair; it is as authentic, and the pair as useless.
+        let found =
+            find(|sa, spi| sa.outbound == Some(spi)).or_else(|| find(|sa, spi| sa.inbound == spi));
         let Some(child) = found else { return };
         let Some(sa) = self.store.children.get_mut(child) else { return };
         match sa.phase {

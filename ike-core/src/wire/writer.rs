@@ -123,18 +123,19 @@ impl<'b> MessageWriter<'b> {
         self.buffer.get_mut(..self.len).unwrap_or_default()
     }
 
-    /// Appends zeros until what follows the header is a multiple of `block` bytes (RFC 2409 Appendix B); the length in
-    /// the header counts them, no payload does. A `block` of 0 or 1 adds nothing.
+    /// Appends zeros, at least one, until what follows the header is a multiple of `block` bytes (RFC 2409 Appendix B);
+    /// the length in the header counts them, no payload does. A `block` of 0 adds nothing.
+    ///
+    /// At least one, as strongSwan does: a peer that takes the last byte for the length of the padding (racoon in its
+    /// strict mode) finds a zero there, not the end of a payload.
     ///
     /// # Errors
     ///
     /// [`BufferTooSmall`]; the message is then as before.
     pub fn pad_to(&mut self, block: usize) -> Result<(), BufferTooSmall> {
         let encrypted = self.len.saturating_sub(HEADER_LEN);
-        if let Some(padded) = encrypted.checked_next_multiple_of(block) {
-            self.grow(padded.saturating_sub(encrypted))?;
-        }
-        Ok(())
+        let missing = encrypted.checked_rem(block).map_or(0, |over| block.saturating_sub(over));
+        self.grow(missing).map(drop)
     }
 
     /// Bytes of the message.
@@ -446,7 +447,7 @@ mod tests {
 
     #[test]
     fn padding() {
-        for (block, expected) in [(0, 33), (1, 33), (8, 36), (16, 44), (usize::MAX, 33)] {
+        for (block, expected) in [(0, 33), (1, 34), (8, 36), (16, 44), (usize::MAX, 33)] {
             let mut buffer = [0xee; 60];
             let mut message = MessageWriter::new(&mut buffer, &header()).unwrap();
             message.payload(PayloadType::NONCE, &[&[7]]).unwrap();
@@ -455,8 +456,11 @@ mod tests {
             assert_eq!(message.written().len(), expected);
             assert_eq!(Header::parse(message.written()).unwrap().length as usize, expected);
             assert!(message.written()[33..].iter().all(|byte| *byte == 0));
-            message.pad_to(block.min(16)).unwrap();
-            assert_eq!(message.finish(), if block == usize::MAX { 44 } else { expected });
+            if padded.is_ok() {
+                // Nothing is missing: a whole block.
+                message.pad_to(block).unwrap();
+                assert_eq!(message.finish(), expected + block);
+            }
         }
     }
 
