@@ -296,6 +296,6 @@ clear=$(tcpdump -nr "$out/capture.pcap" 'net 10.0.0.0/8' 2>/dev/null | wc -l)
 [[ $clear == 0 ]] || fail "$clear packets of the inner networks in the clear"
 case $OURS in a) role=initiator;; b) role=responder;; none) role=testbed;; esac
 (( FAILED )) && verdict=FAILED || verdict=ok
-printf '%-45s %-9s %-6s up %5s ms  pings %-7s tcp %-4s %6s ms  %s%s\n' "$name" "$role" "$verdict" "$SETUP" "$PINGS" "$TCP" \
+printf '%-48s %-9s %-6s up %5s ms  pings %-7s tcp %-4s %6s ms  %s%s\n' "$name" "$role" "$verdict" "$SETUP" "$PINGS" "$TCP" \
     "$took" "$DESC" "${NOTES:+ [$(IFS=\;; echo "${NOTES[*]}")]}"
 exit $FAILED

@@ -10,5 +10,7 @@ steps() {
     up
     if [[ $OURS == a ]]; then our_exit 3; fi
     our_log 'not who it has to be'
+    # B has authenticated A before A could object.
+    end_phase1
     none_left
 }
