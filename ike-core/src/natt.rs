@@ -89,6 +89,14 @@ impl NatMethod {
         }
     }
 
+    /// The number of the NAT-OA payload.
+    pub(crate) const fn nat_oa(self) -> PayloadType {
+        match self {
+            Self::Draft02 | Self::Draft03 => PayloadType::NAT_OA_DRAFT,
+            Self::None | Self::Rfc3947 => PayloadType::NAT_OA,
+        }
+    }
+
     /// The encapsulation mode to propose with UDP encapsulation.
     pub(crate) const fn udp_mode(self, mode: esp_core::Mode) -> EncapsulationMode {
         match (self, mode) {

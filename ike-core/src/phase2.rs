@@ -9,9 +9,11 @@ use crate::protect::Algorithms;
 use crate::wire::Header;
 use crate::wire::numbers::PayloadType;
 
+mod companions;
 mod dpd;
 mod informational;
 pub(crate) mod negotiate;
+mod pair;
 pub(crate) mod quick_mode;
 pub(crate) mod selectors;
 

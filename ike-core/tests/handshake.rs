@@ -157,13 +157,22 @@ fn pair_with(
     change: impl Fn(&mut PeerConfig<'_>),
     test: impl for<'s> FnOnce(&mut Host<'s>, &mut Host<'s>, &Config<'_>, &Config<'_>),
 ) {
+    let (child_a, child_b) =
+        ([child("10.1.0.0", "10.2.0.0", pfs)], [child("10.2.0.0", "10.1.0.0", pfs)]);
+    pair_of(&child_a, &child_b, change, test);
+}
+
+fn pair_of(
+    child_a: &[ChildConfig<'_>],
+    child_b: &[ChildConfig<'_>],
+    change: impl Fn(&mut PeerConfig<'_>),
+    test: impl for<'s> FnOnce(&mut Host<'s>, &mut Host<'s>, &Config<'_>, &Config<'_>),
+) {
     let (addr_a, addr_b): (IpAddr, IpAddr) =
         ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
     let psk = Secret::Bytes(b"interop-psk-0123456789");
-    let (child_a, child_b) =
-        ([child("10.1.0.0", "10.2.0.0", pfs)], [child("10.2.0.0", "10.1.0.0", pfs)]);
-    let mut peers_a = [PeerConfig::new(PeerId(1), addr_a, addr_b, psk, PHASE1, &child_a)];
-    let mut peers_b = [PeerConfig::new(PeerId(1), addr_b, addr_a, psk, PHASE1, &child_b)];
+    let mut peers_a = [PeerConfig::new(PeerId(1), addr_a, addr_b, psk, PHASE1, child_a)];
+    let mut peers_b = [PeerConfig::new(PeerId(1), addr_b, addr_a, psk, PHASE1, child_b)];
     change(&mut peers_a[0]);
     change(&mut peers_b[0]);
     let config_a = Config {
@@ -285,6 +294,37 @@ fn large_messages_go_in_fragments() {
         assert!(a.lengths[1..].iter().all(|len| *len <= 100), "{:?}", a.lengths);
         assert!(a.lengths.len() > 8, "{:?}", a.lengths);
     });
+}
+
+#[test]
+fn transport_mode_with_and_without_nat() {
+    for force_nat in [false, true] {
+        let hosts = |local: &str, remote: &str| {
+            let host = |text: &str| Addresses::host(text.parse().unwrap());
+            let selectors = TrafficSelectors::between(host(local), host(remote));
+            ChildConfig { selectors, mode: Mode::Transport, ..child("10.1.0.0", "10.2.0.0", false) }
+        };
+        // Behind a NAT an end knows itself by another address than the peer does.
+        let own_a = if force_nat { "10.9.9.9" } else { "192.0.2.1" };
+        let child_a = [hosts(own_a, "192.0.2.2")];
+        let child_b = [hosts("192.0.2.2", "192.0.2.1")];
+        let change = |peer: &mut PeerConfig<'_>| {
+            if force_nat {
+                peer.nat_traversal = NatTraversal::Force;
+            }
+        };
+        pair_of(&child_a, &child_b, change, |a, b, config_a, config_b| {
+            begin(a, config_a);
+            let mut now = 0;
+            run(&mut now, 10_000, a, b, config_a, config_b);
+            assert_same_keys(a, b);
+            assert_eq!(a.inbound.len(), 1, "{:?} {:?}", a.events, b.events);
+            for sa in a.inbound.iter().chain(&b.inbound) {
+                assert_eq!(sa.mode, Mode::Transport);
+                assert_eq!(sa.encap != esp_core::Encap::None, force_nat);
+            }
+        });
+    }
 }
 
 #[test]

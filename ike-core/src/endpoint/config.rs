@@ -552,6 +552,9 @@ pub struct Timing {
     pub linger: Duration,
     /// How often a NAT mapping is refreshed when nothing else is sent (RFC 3948 §4).
     pub keepalive: Duration,
+    /// An initiator waits this long after its third message before it uses the first outbound SA of a child, unless the
+    /// peer sends before: for peers that install theirs late and lose what comes too early. Packets are held meanwhile.
+    pub outbound_first: Duration,
     /// An initiator moves to a rekeyed outbound SA this long after its third message, unless the peer used it
     /// before.
     pub outbound_switch: Duration,
@@ -570,6 +573,7 @@ impl Timing {
         overlap: Duration::from_secs(30),
         linger: Duration::from_secs(2),
         keepalive: Duration::from_secs(20),
+        outbound_first: Duration::ZERO,
         outbound_switch: Duration::from_secs(1),
     };
 }

@@ -13,32 +13,31 @@
 //!
 //! Each side withholds the message that lets the other send until the host has taken the inbound SA.
 
-use core::net::IpAddr;
-
-use esp_core::{Addresses, KeyMaterial, Selector, Spi, TrafficSelectors};
+use esp_core::{KeyMaterial, Mode, Spi};
 
 use crate::child_sa::{self, ChildSa, Outbound};
 use crate::config::{ChildConfig, ChildId, PeerConfig};
 use crate::endpoint::{Context, Endpoint, Path, header};
 use crate::error::{Capacity, Discard, Error, Failure, PeerMisbehaved, Refusal};
-use crate::event::{ChildSaHandle, DownReason, Role};
+use crate::event::{ChildSaHandle, Role};
 use crate::exchange::state::{Arena, DhWork, Exchange, Name, Span, State};
 use crate::exchange::{Message, QUICK_MODE};
 use crate::ike_sa::{IkeSa, Remembered};
-use crate::keys::{Iv, Nonces, derive_keymat, hash_1, hash_2, hash_3};
-use crate::lifetime::{self, LifetimeReader, shorter};
+use crate::keys::{Iv, Nonces, hash_1, hash_2, hash_3};
+use crate::lifetime::{self, shorter};
 use crate::phase1::{NO_COOKIES, NONCE_LEN, check_own, nonce};
+use crate::phase2::companions::{
+    emit_original_addresses, emit_responder_lifetime, offered_spi, responder_lifetime,
+};
 use crate::phase2::negotiate::{self, Encapsulation, EspSuite};
-use crate::phase2::selectors::{find_child, identities, identity, same, selectors, within};
+use crate::phase2::selectors::{
+    agreed_selectors, family, find_child, find_transport_child, identities, identity, selectors,
+};
 use crate::phase2::{Verified, verify};
 use crate::protect::Algorithms;
 use crate::resources::Pool;
-use crate::wire::numbers::{
-    Doi, ExchangeType, IpsecAttribute, LifeType, NotifyType, PayloadType, ProtocolId,
-};
-use crate::wire::{
-    HEADER_LEN, Header, MessageWriter, NotifyPayload, SITUATION_IDENTITY_ONLY, attribute,
-};
+use crate::wire::numbers::{Doi, ExchangeType, PayloadType, ProtocolId};
+use crate::wire::{Header, MessageWriter, SITUATION_IDENTITY_ONLY};
 
 /// What quick mode waits for.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +70,7 @@ pub(crate) struct NoncePair {
 }
 
 impl NoncePair {
-    fn of<'h>(&self, held: &'h [u8]) -> Nonces<'h> {
+    pub(super) fn of<'h>(&self, held: &'h [u8]) -> Nonces<'h> {
         Nonces { initiator: self.nonce_i.of(held), responder: self.nonce_r.of(held) }
     }
 }
@@ -189,6 +188,7 @@ impl Endpoint<'_> {
                 .ok_or(Refusal::Identity(crate::wire::numbers::IdType(0)))?;
             message.payload(PayloadType::ID, &[body.get(..len).unwrap_or_default()])?;
         }
+        emit_original_addresses(&mut message, ike, sa)?;
         let [first, ..] = &QUICK_MODE;
         check_own(&message, first)?;
         let rest = message.written().get(hash.end..).unwrap_or_default();
@@ -227,7 +227,7 @@ impl Endpoint<'_> {
             return Err(PeerMisbehaved::Reflected.into());
         }
         let agreed = agreed_selectors(message, &peer, config, path)?;
-        let lifetime = shorter(chosen.agreed.lifetime, responder_lifetime(message, chosen.spi));
+        let lifetime = shorter(chosen.agreed.lifetime, responder_lifetime(message));
         let public_r = self.peer_public(cx, message, config)?;
         let (child_index, held_len) = (exchange.child, exchange.held_len);
         let mut arena = Arena::new(self.store.buffers.held_mut(index), held_len);
@@ -412,7 +412,15 @@ impl Endpoint<'_> {
         let ids = identities(message)?;
         // The first identity is the initiator's side, which is remote from here.
         let asked = selectors(ids.map(|ids| ids.1), ids.map(|ids| ids.0), path)?;
-        let config = find_child(peer.children, &asked)?;
+        let nat = ike.nat;
+        let config = match find_child(peer.children, &asked) {
+            Ok(config) => config,
+            Err(error) if nat.found() => {
+                find_transport_child(peer.children, &asked, path).ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
+        let selectors = if config.mode == Mode::Transport { config.selectors } else { asked };
         let (chosen, number, transform) = negotiate::choose(
             message.find(PayloadType::SA)?,
             config,
@@ -436,7 +444,7 @@ impl Endpoint<'_> {
             sa.outbound = Some(chosen.spi);
             sa.suite = chosen.suite;
             sa.lifetime = chosen.agreed.lifetime;
-            sa.selectors = asked;
+            sa.selectors = selectors;
         }
         let result = (|| {
             let cookies = NO_COOKIES;
@@ -514,6 +522,7 @@ impl Endpoint<'_> {
             message.payload(PayloadType::ID, &[id_i.of(held)])?;
             message.payload(PayloadType::ID, &[id_r.of(held)])?;
         }
+        emit_original_addresses(&mut message, ike, sa)?;
         if answer.tell_lifetime {
             emit_responder_lifetime(&mut message, sa)?;
         }
@@ -623,41 +632,6 @@ impl Endpoint<'_> {
         Ok((index, child_index))
     }
 
-    /// Both sides agree: the keys of both directions are derived, and the host is told.
-    fn child_agreed(
-        &mut self,
-        cx: &mut Context<'_>,
-        index: u16,
-        nonces: NoncePair,
-        shared: &[u8],
-    ) -> Result<(), Error> {
-        let exchange = self.store.exchanges.get(index).ok_or(Capacity::Exchanges)?;
-        let (child_index, _) = exchange.child.ok_or(Capacity::ChildSas)?;
-        let ike = self.store.ikes.get(exchange.ike.0).ok_or(Capacity::IkeSas)?;
-        let algorithms = Algorithms::of_sa(cx.config, ike)?;
-        let sa = self.store.children.get_mut(child_index).ok_or(Capacity::ChildSas)?;
-        let nonces = nonces.of(self.store.buffers.held(index));
-        let transform = sa.suite.transform().ok_or(Capacity::Algorithm)?;
-        let len = transform.key_material_len();
-        let outbound = sa.outbound.ok_or(PeerMisbehaved::Spi)?;
-        for (spi, keys) in [(sa.inbound, &mut sa.keys_in), (outbound, &mut sa.keys_out)] {
-            *keys = KeyMaterial::zeroed(len).ok_or(Capacity::Algorithm)?;
-            let (prf, protocol) = (algorithms.prf, ProtocolId::ESP);
-            derive_keymat(prf, &ike.skeyid, shared, protocol, spi, nonces, keys);
-        }
-        sa.soft_percent = lifetime::soft_percent(&cx.config.timing, sa.role, cx.rng);
-        sa.schedule = lifetime::schedule(&cx.config.timing, sa.role, sa.lifetime, cx.now, cx.rng);
-        sa.phase = child_sa::Phase::Ready;
-        sa.pending.ready = true;
-        if sa.role == Role::Initiator && sa.replaces.is_some() {
-            sa.use_outbound = Outbound::From(cx.now.after(cx.config.timing.outbound_switch));
-        }
-        self.store.children.pending.push(child_index);
-        self.stats.child_sas_up = self.stats.child_sas_up.saturating_add(1);
-        self.refresh_child(child_index);
-        Ok(())
-    }
-
     /// An authenticated message has come in.
     fn accepted(
         &mut self,
@@ -750,50 +724,6 @@ impl Endpoint<'_> {
             }
         }
     }
-
-    /// A child of an owner and a configuration that `matches`.
-    pub(crate) fn child_of(
-        &self,
-        owner: u64,
-        config: ChildId,
-        matches: impl Fn(&ChildSa) -> bool,
-    ) -> Option<ChildSaHandle> {
-        self.store
-            .children_by_owner
-            .candidates(owner)
-            .filter(|index| {
-                self.store
-                    .children
-                    .get(*index)
-                    .is_some_and(|sa| sa.owner == owner && sa.config == config && matches(sa))
-            })
-            .max_by_key(|index| self.store.children.serial(*index))
-            .and_then(|index| self.child_handle(index))
-    }
-
-    /// The oldest live pair of the same child: what a quick mode that the peer begins renews.
-    fn oldest_child_of(&self, owner: u64, config: ChildId) -> Option<ChildSaHandle> {
-        self.store
-            .children_by_owner
-            .candidates(owner)
-            .filter(|index| {
-                self.store
-                    .children
-                    .get(*index)
-                    .is_some_and(|sa| sa.owner == owner && sa.config == config && sa.is_live())
-            })
-            .min_by_key(|index| self.store.children.serial(*index))
-            .and_then(|index| self.child_handle(index))
-    }
-
-    /// The host does not want a pair that was shown to it: the peer is told, and the pair is down.
-    pub(crate) fn reject(&mut self, child: ChildSaHandle) {
-        let Some(sa) = self.child(child) else { return };
-        let phase = sa.phase;
-        if matches!(phase, child_sa::Phase::Ready | child_sa::Phase::Up) {
-            self.end_child(child.index, DownReason::Rejected);
-        }
-    }
 }
 
 /// A quick mode, its IKE SA and its pair of child SAs.
@@ -824,89 +754,6 @@ fn renew_when_full(cx: &Context<'_>, ike: &mut IkeSa) {
 /// How ESP is to be carried under this IKE SA.
 fn encapsulation(ike: &IkeSa, config: &ChildConfig<'_>) -> Encapsulation {
     Encapsulation { mode: config.mode, method: ike.nat.method, udp: ike.nat.found() }
-}
-
-/// The address family of a child's traffic: of whichever side names one.
-fn family(selectors: &TrafficSelectors, path: Path) -> IpAddr {
-    let of = |side: &Selector| match side.addresses {
-        Addresses::Any => None,
-        Addresses::Subnet { network, .. } => Some(network),
-        Addresses::Range { first, .. } => Some(first),
-    };
-    of(&selectors.local).or_else(|| of(&selectors.remote)).unwrap_or(path.local.ip())
-}
-
-/// The identities of an answer must be those that we sent (RFC 2409 §5.5), or within them for peers that narrow.
-fn agreed_selectors(
-    message: &Message<'_>,
-    peer: &PeerConfig<'_>,
-    config: &ChildConfig<'_>,
-    path: Path,
-) -> Result<TrafficSelectors, Error> {
-    let ids = identities(message)?;
-    let answered = selectors(ids.map(|ids| ids.0), ids.map(|ids| ids.1), path)?;
-    if same(&answered, &config.selectors) {
-        return Ok(config.selectors);
-    }
-    if peer.quirks.accept_narrowing && within(&answered, &config.selectors) {
-        return Ok(answered);
-    }
-    Err(PeerMisbehaved::IdentitiesChanged.into())
-}
-
-/// The SPI that an offer names first, for a notify about it.
-fn offered_spi(message: &Message<'_>) -> heapless::Vec<u8, 4> {
-    message
-        .all(PayloadType::SA)
-        .next()
-        .and_then(|payload| crate::wire::SaBody::parse(payload.body, payload.offset).ok())
-        .and_then(|sa| sa.proposals().next()?.ok())
-        .and_then(|proposal| heapless::Vec::from_slice(proposal.spi).ok())
-        .unwrap_or_default()
-}
-
-/// RESPONDER-LIFETIME of a message, if it has one (RFC 2407 §4.6.3.1). Some peers name another protocol or SPI in it.
-fn responder_lifetime(message: &Message<'_>, _: Spi) -> crate::config::Lifetime {
-    let mut reader = LifetimeReader::default();
-    for payload in message.all(PayloadType::NOTIFICATION) {
-        let Ok(notify) = NotifyPayload::parse(payload.body, payload.offset) else { continue };
-        if notify.kind != NotifyType::RESPONDER_LIFETIME {
-            continue;
-        }
-        for attribute in notify.attributes().flatten() {
-            match IpsecAttribute(attribute.kind) {
-                IpsecAttribute::LIFE_TYPE => reader.life_type(&attribute),
-                IpsecAttribute::LIFE_DURATION => reader.duration(&attribute),
-                _ => {}
-            }
-        }
-    }
-    reader.finish(crate::config::Lifetime { seconds: u32::MAX, kilobytes: 0 })
-}
-
-/// Tells the initiator that we give less than it proposed.
-fn emit_responder_lifetime(message: &mut MessageWriter<'_>, sa: &ChildSa) -> Result<(), Error> {
-    let spi = sa.inbound.to_be_bytes();
-    let life_type = IpsecAttribute::LIFE_TYPE.0;
-    let duration = IpsecAttribute::LIFE_DURATION.0;
-    let mut data: heapless::Vec<u8, 24> = heapless::Vec::new();
-    let mut put = |bytes: &[u8]| data.extend_from_slice(bytes).map_err(|_| Capacity::Message(24));
-    put(&attribute::tv(life_type, LifeType::SECONDS.0))?;
-    put(&attribute::tlv_u32(duration, sa.lifetime.seconds))?;
-    if sa.lifetime.kilobytes != 0 {
-        put(&attribute::tv(life_type, LifeType::KILOBYTES.0))?;
-        put(&attribute::tlv_u32(duration, sa.lifetime.kilobytes))?;
-    }
-    let notify = NotifyPayload {
-        doi: Doi::IPSEC,
-        protocol: ProtocolId::ESP,
-        spi: &spi,
-        kind: NotifyType::RESPONDER_LIFETIME,
-        data: &data,
-        offset: HEADER_LEN,
-    };
-    notify.emit(message)?;
-    Ok(())
 }
 
 fn fill(message: &mut MessageWriter<'_>, place: core::ops::Range<usize>, value: &[u8]) {

@@ -2,9 +2,9 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use esp_core::{Addresses, PortRange, Protocol, Selector, TrafficSelectors};
+use esp_core::{Addresses, Mode, PortRange, Protocol, Selector, TrafficSelectors};
 
-use crate::config::ChildConfig;
+use crate::config::{ChildConfig, PeerConfig};
 use crate::endpoint::Path;
 use crate::error::{Error, PeerMisbehaved, Refusal, SelectorMismatch};
 use crate::exchange::Message;
@@ -89,6 +89,26 @@ pub(crate) fn identity(
     head.copy_from_slice(&payload.head());
     data.copy_from_slice(payload.data);
     Some((body, len))
+}
+
+/// The child in transport mode that is meant behind a NAT. There the identities are addresses as each end knows its own,
+/// while packets carry those that the NAT made of them: ports and protocol count, and the addresses of the path.
+pub(crate) fn find_transport_child<'c>(
+    children: &'c [ChildConfig<'c>],
+    asked: &TrafficSelectors,
+    path: Path,
+) -> Option<&'c ChildConfig<'c>> {
+    let is_host = |side: &Selector| bounds(side.addresses).is_some_and(|(_, a, b)| a == b);
+    if !is_host(&asked.local) || !is_host(&asked.remote) {
+        return None;
+    }
+    let seen = |side: &Selector, address| Selector { addresses: Addresses::host(address), ..*side };
+    let seen = TrafficSelectors {
+        local: seen(&asked.local, path.local.ip()),
+        remote: seen(&asked.remote, path.remote.ip()),
+        protocol: asked.protocol,
+    };
+    children.iter().find(|child| child.mode == Mode::Transport && within(&seen, &child.selectors))
 }
 
 /// Whether two sets of selectors mean the same traffic, however they are written.
@@ -197,4 +217,32 @@ pub(crate) fn find_child<'c>(
         })
         .into()
     })
+}
+
+/// The address family of a child's traffic: of whichever side names one.
+pub(super) fn family(selectors: &TrafficSelectors, path: Path) -> IpAddr {
+    let of = |side: &Selector| match side.addresses {
+        Addresses::Any => None,
+        Addresses::Subnet { network, .. } => Some(network),
+        Addresses::Range { first, .. } => Some(first),
+    };
+    of(&selectors.local).or_else(|| of(&selectors.remote)).unwrap_or(path.local.ip())
+}
+
+/// The identities of an answer must be those that we sent (RFC 2409 §5.5), or within them for peers that narrow.
+pub(super) fn agreed_selectors(
+    message: &Message<'_>,
+    peer: &PeerConfig<'_>,
+    config: &ChildConfig<'_>,
+    path: Path,
+) -> Result<TrafficSelectors, Error> {
+    let ids = identities(message)?;
+    let answered = selectors(ids.map(|ids| ids.0), ids.map(|ids| ids.1), path)?;
+    if same(&answered, &config.selectors) {
+        return Ok(config.selectors);
+    }
+    if peer.quirks.accept_narrowing && within(&answered, &config.selectors) {
+        return Ok(answered);
+    }
+    Err(PeerMisbehaved::IdentitiesChanged.into())
 }
