@@ -5,6 +5,23 @@
 //! with fewer needs writes its own [`Crypto`] with fewer entries; one with an accelerator puts its own
 //! implementation of a trait into the table.
 //!
+//! What RFC 4109 asks of an IKEv1 implementation, and where it is here:
+//!
+//! | algorithm | RFC 4109 | here |
+//! |---|---|---|
+//! | SHA-1, HMAC-SHA-1 | MUST | always |
+//! | pre-shared keys | MUST | always |
+//! | 3DES-CBC | MUST | feature `legacy` |
+//! | MODP-1024 (group 2) | MUST | feature `legacy` |
+//! | AES-128-CBC | SHOULD | always, with 192 and 256 bits |
+//! | MODP-2048 (group 14) | SHOULD | always, with groups 15, 16, 19, 20 and 31 |
+//! | RSA signatures | SHOULD | no: refused |
+//! | AES-XCBC as PRF | SHOULD | no: nobody offers it |
+//! | MD5, MODP-768 (group 1) | MAY | feature `legacy`, with MODP-1536 |
+//! | DES, Tiger, EC2N groups, DSA, RSA encryption | MAY | no: broken, or never used |
+//!
+//! Not in RFC 4109: SHA-256, SHA-384, SHA-512 (RFC 4868), always.
+//!
 //! Diffie-Hellman is the slow part: 0.17 s for MODP-2048 on a 168 MHz microcontroller. A [`DhGroup`] works
 //! therefore in slices inside a [`WorkMemory`]:
 //!

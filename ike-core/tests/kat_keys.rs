@@ -227,6 +227,47 @@ fn hash_r_of_recorded_aggressive_exchanges() {
     }
 }
 
+/// Every hash with every cipher: the IV is cut to the block, the key is the head of SKEYID_e or of its expansion, no
+/// shorter than the cipher asks (libreswan issue 2027 cut nothing; others used 128 bits where 256 were agreed).
+#[test]
+fn ivs_and_keys_fit_every_cipher() {
+    let cookies = CookiePair { initiator: Cookie([3; 8]), responder: Cookie([4; 8]) };
+    let nonces = Nonces { initiator: &[1; 16], responder: &[2; 16] };
+    for prf in SOFTWARE.hashes {
+        let mut skeyid = Skeyid::empty();
+        skeyid.derive_from_psk(*prf, b"key", nonces, &[5; 128], &cookies);
+        for cipher in SOFTWARE.ciphers {
+            let block_len = cipher.block_len();
+            let mut digest = [0; 64];
+            prf.hash(&[&[6; 128], &[7; 128]], &mut digest);
+            let iv = Iv::phase1(*prf, *cipher, &[6; 128], &[7; 128]);
+            assert_eq!(iv.as_slice(), &digest[..block_len], "{prf:?}, {cipher:?}");
+            prf.hash(&[iv.as_slice(), &[0, 0, 1, 2]], &mut digest);
+            let iv = iv.phase2(*prf, 0x0102);
+            assert_eq!(iv.as_slice(), &digest[..block_len], "{prf:?}, {cipher:?}");
+            // The next message's is the last block, whatever comes before it.
+            let ciphertext: Vec<u8> = (0..).take(3 * block_len).collect();
+            let next = iv.next(&ciphertext).unwrap();
+            assert_eq!(next.as_slice(), &ciphertext[2 * block_len..]);
+            assert_eq!(iv.next(&ciphertext[..block_len - 1]), None);
+
+            let mut key = CipherKey::empty();
+            key.derive(*prf, &skeyid, *cipher);
+            let mut expected = skeyid.e().to_vec();
+            if expected.len() < cipher.key_len() {
+                let block = |data: &[u8]| {
+                    let mut block = vec![0; prf.output_len()];
+                    prf.prf(skeyid.e(), &[data], &mut block);
+                    block
+                };
+                let first = block(&[0]);
+                expected = [first.clone(), block(&first)].concat();
+            }
+            assert_eq!(key.as_slice(), &expected[..cipher.key_len()], "{prf:?}, {cipher:?}");
+        }
+    }
+}
+
 /// CVE-2001-0376: a key is never cut. 1, 48, 49, 128 bytes, and each one more, give different SKEYIDs.
 #[test]
 fn every_byte_of_a_pre_shared_key_counts() {
