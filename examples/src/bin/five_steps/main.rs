@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use examples::sim::{Family, Fate, LEFT, PacketId, RIGHT, Scenario, Weather, World};
+use examples::sim::{Family, Fate, LEFT, RIGHT, Scenario, Weather, World};
 use ike_core::config::Lifetime;
 use ike_core::wire::numbers::GroupDescription;
 
@@ -96,8 +96,7 @@ fn tell(options: &Options, world: &mut World<'_>) -> io::Result<bool> {
     let mut narrator = Narrator::new(world);
     narrator.picture(world)?;
 
-    let first = world.ping(LEFT, RIGHT);
-    let up = world.run_until_done(Duration::from_secs(120), |world| arrived(world, first));
+    let up = ping_until_it_arrives(world);
     world.run_for(Duration::from_millis(100));
     narrator.negotiation(world)?;
     if up {
@@ -113,8 +112,7 @@ fn tell(options: &Options, world: &mut World<'_>) -> io::Result<bool> {
     world.run_for(Duration::from_secs(5));
     narrator.rest(world)?;
     narrator.afterwards()?;
-    let again = world.ping(LEFT, RIGHT);
-    world.run_until_done(Duration::from_secs(120), |world| arrived(world, again));
+    ping_until_it_arrives(world);
     world.run_for(Duration::from_secs(1));
     narrator.briefly(world)?;
 
@@ -144,6 +142,13 @@ fn talk(world: &mut World<'_>) {
     world.run_for(Duration::from_secs(2));
 }
 
-fn arrived(world: &World<'_>, packet: PacketId) -> bool {
-    world.recorder.get(packet).is_some_and(|packet| packet.fate == Fate::Delivered)
+/// Once is enough, unless the link loses it. Whether one arrived.
+fn ping_until_it_arrives(world: &mut World<'_>) -> bool {
+    (0..10).any(|_| {
+        let ping = world.ping(LEFT, RIGHT);
+        world.run_until_done(Duration::from_secs(120), |world| {
+            !matches!(world.fate(ping), Fate::Held | Fate::OnTheLink)
+        });
+        world.fate(ping) == Fate::Delivered
+    })
 }
