@@ -285,6 +285,26 @@ impl Endpoint<'_> {
         }
     }
 
+    /// Tells a peer that has proved to hold the key, but is not whom the configuration names. Where it takes the IKE SA
+    /// for established, as a responder does after message 6, it is asked to delete it.
+    pub(crate) fn refuse_peer(
+        &mut self,
+        cx: &mut Context<'_>,
+        ike_index: u16,
+        iv: crate::keys::Iv,
+        error: Error,
+    ) {
+        let Some(ike) = self.store.ikes.get_mut(ike_index) else { return };
+        ike.iv = iv;
+        let role = ike.role;
+        if let Some(notify) = error.notify() {
+            self.notify_peer(cx, ike_index, notify, (ProtocolId::ISAKMP, &[]));
+        }
+        if role == Role::Initiator {
+            self.send_delete_ike(cx, ike_index);
+        }
+    }
+
     /// Whether nothing of an earlier time is left that INITIAL-CONTACT would destroy.
     pub(crate) fn is_first_contact(&self, ike_index: u16) -> bool {
         let Some(ike) = self.store.ikes.get(ike_index) else { return false };

@@ -15,12 +15,13 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
 use esp_core::{Addresses, BlockCipher, Integrity, Mode, PolicyId, TrafficSelectors, Transform};
 use ike_core::config::{
-    ChildConfig, ChildId, Config, EspProposal, Lifetime, Limits, NatTraversal, PeerConfig, PeerId,
-    Phase1Cipher, Phase1Mode, Phase1Proposal, Secret, Timing,
+    ChildConfig, ChildId, Config, EspProposal, Identity, Lifetime, Limits, NatTraversal,
+    PeerConfig, PeerId, Phase1Cipher, Phase1Mode, Phase1Proposal, RemoteAddress, RemoteId, Secret,
+    Timing,
 };
-use ike_core::error::{Discard, Refusal};
+use ike_core::error::{Discard, Error, Failure, Refusal};
 use ike_core::event::{DownReason, Event};
-use ike_core::wire::numbers::{GroupDescription, HashAlgorithm};
+use ike_core::wire::numbers::{GroupDescription, HashAlgorithm, IdType};
 use ike_core::{Context, Endpoint, Instant, Path, Resources, Work, natt};
 
 const A: &str = "192.0.2.1:500";
@@ -325,6 +326,42 @@ fn transport_mode_with_and_without_nat() {
             }
         });
     }
+}
+
+#[test]
+fn a_responder_with_another_identity_is_refused_and_told() {
+    let change = |peer: &mut PeerConfig<'_>| {
+        if peer.remote == RemoteAddress::Host("192.0.2.2".parse().unwrap()) {
+            peer.remote_id = RemoteId::Exactly(Identity::Fqdn("somebody.else"));
+        }
+    };
+    pair_with(false, change, |a, b, config_a, config_b| {
+        begin(a, config_a);
+        // Message 6 is refused by `a`, so the pair is driven by hand.
+        let mut now = 0;
+        for _ in 0..40 {
+            for from_a in [true, false] {
+                let (host, config) = if from_a { (&mut *a, config_a) } else { (&mut *b, config_b) };
+                let sent = host.turn(Instant::from_millis(now), config);
+                let (other, config) =
+                    if from_a { (&mut *b, config_b) } else { (&mut *a, config_a) };
+                for (path, mut datagram) in sent {
+                    let now = Instant::from_millis(now);
+                    let mut cx = Context { now, rng: &mut other.rng, config };
+                    let _ = other.endpoint.handle_datagram(&mut cx, mirror(path), &mut datagram);
+                }
+            }
+            now += 100;
+        }
+        let reason = a.events.iter().find_map(|event| match event {
+            Event::Failed { reason, .. } => Some(*reason),
+            _ => None,
+        });
+        let refused = Error::Refused(Refusal::Identity(IdType::IPV4_ADDR));
+        assert_eq!(reason, Some(Failure::Error(refused)));
+        assert_eq!(a.endpoint.ike_sas().count(), 0);
+        assert_eq!(b.endpoint.ike_sas().count(), 0, "{:?}", b.events);
+    });
 }
 
 #[test]

@@ -263,7 +263,8 @@ impl Endpoint<'_> {
         index: u16,
         fill: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), Error>,
     ) -> Option<()> {
-        let ike = self.store.ikes.get(index).filter(|ike| ike.is_established())?;
+        // Under keys that were wiped, or never derived, nothing can be said.
+        let ike = self.store.ikes.get(index).filter(|ike| !ike.skeyid.is_empty())?;
         let algorithms = Algorithms::of_sa(cx.config, ike).ok()?;
         let message_id = cx.rng.next_u32().max(1);
         let header = header(ike.cookies, ExchangeType::INFORMATIONAL, message_id, true);
@@ -281,23 +282,17 @@ impl Endpoint<'_> {
         Some(())
     }
 
-    /// Tells the peer, under the IKE SA, what went wrong with its quick mode.
+    /// Tells the peer, under the IKE SA, what went wrong.
     pub(crate) fn notify_peer(
         &mut self,
         cx: &mut Context<'_>,
         index: u16,
         kind: NotifyType,
-        spi: &[u8],
+        (protocol, spi): (ProtocolId, &[u8]),
     ) {
         self.send_informational(cx, index, |message| {
-            let notify = NotifyPayload {
-                doi: Doi::IPSEC,
-                protocol: ProtocolId::ESP,
-                spi,
-                kind,
-                data: &[],
-                offset: 0,
-            };
+            let notify =
+                NotifyPayload { doi: Doi::IPSEC, protocol, spi, kind, data: &[], offset: 0 };
             notify.emit(message)?;
             Ok(())
         });

@@ -446,6 +446,7 @@ impl Endpoint<'_> {
             Ok(proof) => proof,
             Err(Error::Refused(Refusal::Authentication)) => return Err(Discard::Unauthenticated),
             Err(error) => {
+                self.refuse_peer(cx, ike_index, next_iv, error);
                 self.fail_exchange(cx, index, Failure::Error(error));
                 return Err(error.into());
             }

@@ -398,6 +398,7 @@ impl Endpoint<'_> {
             }
             // The peer holds the key, and is not the one it has to be: that ends the exchange.
             Err(error) => {
+                self.refuse_peer(cx, ike_index, next_iv, error);
                 self.fail_exchange(cx, index, Failure::Error(error));
                 return Err(error.into());
             }

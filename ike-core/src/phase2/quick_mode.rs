@@ -389,7 +389,7 @@ impl Endpoint<'_> {
         self.on_offer(cx, ike_index, message_id, path, digest, &verified).map_err(|error| {
             if let Some(notify) = error.notify() {
                 let spi = offered_spi(&verified.message);
-                self.notify_peer(cx, ike_index, notify, &spi);
+                self.notify_peer(cx, ike_index, notify, (ProtocolId::ESP, &spi));
             }
             self.report(Some(peer_id), None, Role::Responder, path, Failure::Error(error));
             error.into()
@@ -661,7 +661,8 @@ impl Endpoint<'_> {
             let spi = exchange_child(&self.store.exchanges, index)
                 .and_then(|(child, _)| self.store.children.get(child))
                 .map(|sa| sa.inbound.to_be_bytes());
-            self.notify_peer(cx, ike_index, notify, spi.as_ref().map_or(&[], |spi| spi));
+            let spi: &[u8] = spi.as_ref().map_or(&[], |spi| spi);
+            self.notify_peer(cx, ike_index, notify, (ProtocolId::ESP, spi));
         }
         self.fail_exchange(cx, index, Failure::Error(error));
     }
