@@ -4,6 +4,7 @@
 //! does the window move. Up to the ICV a packet is anybody's and changes nothing but a counter.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::ops::Range;
 
 use crate::batch::{BATCH, Jobs};
@@ -180,6 +181,20 @@ pub(crate) fn locate(
         header: Some((ip.payload_at, ip.protocol_at)),
         outer,
     }))
+}
+
+/// Where the quoted front of a packet of ours was going and under which SPI. What is quoted may be cut anywhere
+/// behind the SPI: RFC 792 promises eight bytes behind the IP header.
+pub(crate) fn locate_quoted(quoted: &[u8]) -> Option<(IpAddr, Spi)> {
+    let ip = Ip::parse_cut(quoted)?;
+    let behind_ip = quoted.get(ip.payload_at..)?;
+    let esp = match ip.protocol {
+        esp::PROTOCOL => behind_ip,
+        udp::PROTOCOL => behind_ip.get(udp::HEADER_LEN..)?,
+        _ => return None,
+    };
+    let spi = Spi::new(u32::from_be_bytes(*esp.first_chunk()?))?;
+    Some((ip.destination(), spi))
 }
 
 impl InboundSa {

@@ -43,3 +43,4 @@ pub use sequence::SequenceNumber;
 pub use spd::{Directions, FromPacket, Policy, Protect, SpdEntry};
 pub use transform::{Aead, BlockCipher, Integrity, Transform};
 pub use tunnel::{DontFragment, Dscp, Ecn, FlowLabel, Outer, TunnelOptions};
+pub use wire::icmp::{IcmpError, too_big_reply};

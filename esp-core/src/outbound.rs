@@ -215,6 +215,52 @@ impl OutboundSa {
         }
     }
 
+    /// Makes a dummy packet of what is in `packet`, any bytes: it looks like any other packet of the SA and its
+    /// receiver drops it (RFC 4303 §2.6). When to send some is the host's to decide.
+    ///
+    /// # Errors
+    /// As for [`Self::seal`].
+    pub fn seal_dummy(&mut self, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
+        if self.raised.hard {
+            return Err(SealError::Expired);
+        }
+        let layout = self.lay_out_dummy(packet.len())?;
+        match self.put_together(packet, None, &layout) {
+            Ok(prepared) => {
+                self.finish(packet, &prepared);
+                Ok(self.sealed(&prepared))
+            }
+            Err(error) => {
+                self.wipe_if_ended();
+                Err(error)
+            }
+        }
+    }
+
+    fn lay_out_dummy(&self, payload_len: usize) -> Result<Layout, SealError> {
+        let Association { local, encap, transform, .. } = self.association;
+        let header_len = NewHeader::len_for(local);
+        let udp_len = udp_len(encap);
+        let padding_len = transform.padding_len(payload_len);
+        let total = sum([header_len, udp_len, transform.overhead(), payload_len, padding_len]);
+        if total > self.limit().min(u16::MAX.into()) {
+            return Err(SealError::TooLong);
+        }
+        let whole = self.framing == Framing::Ip;
+        Ok(Layout {
+            total_len: payload_len,
+            header_len: if whole { header_len } else { 0 },
+            udp_len: if whole { udp_len } else { 0 },
+            payload_at: 0,
+            payload_len,
+            fill_len: 0,
+            padding_len,
+            next_header: esp::NO_NEXT_HEADER,
+            traffic_class: 0,
+            dont_fragment: false,
+        })
+    }
+
     /// Protects several packets, which is quicker than one by one: the result is the same. Packets
     /// for which there is no place in `results` are left alone.
     pub fn seal_batch(
@@ -252,6 +298,17 @@ impl OutboundSa {
             return Err(SealError::Expired);
         }
         let layout = self.lay_out(packet.packet(), ip)?;
+        self.put_together(packet, Some(ip), &layout)
+    }
+
+    /// Makes room, counts, and writes everything around the payload. `inner` is the packet's own header, which a
+    /// dummy has not.
+    fn put_together(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        inner: Option<&Ip>,
+        layout: &Layout,
+    ) -> Result<Prepared, SealError> {
         // Link padding behind the packet is room.
         packet.cut(0, layout.total_len);
         let transform = self.association.transform;
@@ -260,10 +317,10 @@ impl OutboundSa {
         let back =
             sum([layout.fill_len, layout.padding_len, esp::TRAILER_LEN, transform.icv_len()]);
         packet.need(front, back)?;
-        let sequence = self.spend(&layout)?;
+        let sequence = self.spend(layout)?;
         packet.grow(front, back)?;
         packet.cut(layout.payload_at.saturating_sub(before), packet.len());
-        self.write(packet.packet_mut(), ip, &layout, sequence);
+        self.write(packet.packet_mut(), inner, layout, sequence);
         Ok(Prepared {
             esp_at: layout.header_len.saturating_add(layout.udp_len),
             high: self.association.esn.then(|| sequence.high().to_be_bytes()),
@@ -319,10 +376,7 @@ impl OutboundSa {
                 (ip.esp_at, protocol, ip.esp_at, ip.traffic_class, ip.dont_fragment)
             }
         };
-        let real_udp_len = match encap {
-            Encap::None => 0,
-            Encap::Udp { .. } => udp::HEADER_LEN,
-        };
+        let real_udp_len = udp_len(encap);
         let payload_len = ip.total_len.saturating_sub(payload_at);
         let fixed = sum([real_header_len, real_udp_len, transform.overhead()]);
         let fill_len = self.fill_len(payload_len, fixed);
@@ -416,15 +470,21 @@ impl OutboundSa {
     }
 
     /// Writes headers, counter and trailer around the payload, which is in its place.
-    fn write(&self, packet: &mut [u8], ip: &Ip, layout: &Layout, sequence: SequenceNumber) {
+    fn write(
+        &self,
+        packet: &mut [u8],
+        inner: Option<&Ip>,
+        layout: &Layout,
+        sequence: SequenceNumber,
+    ) {
         let Association { transform, encap, local, remote, .. } = self.association;
         let protocol = match encap {
             Encap::None => esp::PROTOCOL,
             Encap::Udp { .. } => udp::PROTOCOL,
         };
         if layout.header_len > 0 {
-            match self.association.mode {
-                Mode::Tunnel => {
+            match (self.association.mode, inner) {
+                (Mode::Tunnel, _) | (_, None) => {
                     let [.., id0, id1] = sequence.low().to_be_bytes();
                     let header = NewHeader {
                         source: local,
@@ -432,13 +492,13 @@ impl OutboundSa {
                         traffic_class: layout.traffic_class,
                         dont_fragment: layout.dont_fragment,
                         identification: u16::from_be_bytes([id0, id1]),
-                        flow_label: self.options.flow_label(ip),
+                        flow_label: inner.map_or(0, |ip| self.options.flow_label(ip)),
                         ttl: self.options.ttl(),
                         protocol,
                     };
                     header.emit(packet);
                 }
-                Mode::Transport => {
+                (Mode::Transport, Some(ip)) => {
                     // The packet's own headers move to the new front.
                     let grown = sum([layout.udp_len, esp::HEADER_LEN, transform.iv_len()]);
                     let end = grown.saturating_add(layout.header_len);
@@ -498,6 +558,13 @@ impl fmt::Debug for OutboundSa {
             .field("association", &self.association)
             .field("counters", &self.counters)
             .finish_non_exhaustive()
+    }
+}
+
+const fn udp_len(encap: Encap) -> usize {
+    match encap {
+        Encap::None => 0,
+        Encap::Udp { .. } => udp::HEADER_LEN,
     }
 }
 

@@ -16,7 +16,7 @@ use core::fmt;
 use rand_core::CryptoRng;
 
 use crate::batch::{BATCH, Jobs, by_sa};
-use crate::inbound::{Concluded, Incoming, Located, locate};
+use crate::inbound::{Concluded, Incoming, Located, locate, locate_quoted};
 use crate::index::Cell;
 use crate::outbound::Prepared;
 use crate::packet::{NoRoom, PacketBuf};
@@ -26,6 +26,7 @@ use crate::slots::Slot;
 use crate::spd::{CachedFlow, FlowCache, Line, Policy, Spd, SpdEntry, Verdict};
 use crate::transform::Verified;
 use crate::tunnel::{Outer, TunnelOptions};
+use crate::wire::icmp::{self, IcmpError};
 use crate::wire::ip::Ip;
 use crate::{
     Arrival, Framing, InboundSa, OpenError, OutboundSa, PolicyId, SaError, SaParams, SealError,
@@ -569,8 +570,10 @@ impl<'s> Processor<'s> {
         packet: &mut PacketBuf<'_>,
         jobs: Option<&Jobs>,
     ) -> Result<(usize, Prepared), Kept> {
-        let ip = Ip::parse(packet.packet()).map_err(|_| Kept::Discard(Discard::Malformed))?;
-        let flow = Flow::outbound(&ip, packet.packet());
+        // By reference: what was parsed is not worth a copy.
+        let parsed = Ip::parse(packet.packet());
+        let Ok(ip) = &parsed else { return Err(Kept::Discard(Discard::Malformed)) };
+        let flow = Flow::outbound(ip, packet.packet());
         let (line, mut hint) = self.line_for(Direction::Outbound, &flow).map_err(Kept::Discard)?;
         let entry = self.spd.entry(line).ok_or(Kept::Discard(Discard::NoPolicy))?;
         let policy = entry.id;
@@ -583,7 +586,7 @@ impl<'s> Processor<'s> {
         for _ in 0..2 {
             let Some(slot) = self.outbound_slot(policy, &flow, line, hint) else { break };
             let Some(sa) = self.sad.outbound_mut(slot) else { break };
-            match sa.prepare_parsed(packet, &ip) {
+            match sa.prepare_parsed(packet, ip) {
                 Ok(prepared) => return Ok((slot, prepared)),
                 Err(SealError::Expired) => {
                     if jobs.is_none_or(|jobs| !jobs.any_of(slot)) {
@@ -598,6 +601,45 @@ impl<'s> Processor<'s> {
         }
         self.spd.wait(line, &flow);
         Err(Kept::Hold { policy })
+    }
+
+    /// A dummy packet of `owner`'s outbound SA, made of what is in `packet` (RFC 4303 §2.6); `None` if the owner has no
+    /// such SA. Looks at every slot.
+    pub fn dummy(&mut self, owner: u64, packet: &mut PacketBuf<'_>) -> Option<Outbound> {
+        let slot = self.sad.outbound_of(owner)?;
+        let sealed = self.sad.outbound_mut(slot)?.seal_dummy(packet);
+        self.sad.note_outbound(slot);
+        let verdict = match sealed {
+            Ok(sealed) => Outbound::Send { outer: sealed.outer, owner },
+            Err(error) => Outbound::Discard(error.into()),
+        };
+        self.stats.count_outbound(&verdict);
+        Some(verdict)
+    }
+
+    /// Sets the largest outer packet, in bytes, of `owner`'s outbound SAs, 0 meaning no limit; how many there are. Looks at
+    /// every slot.
+    pub fn set_mtu(&mut self, owner: u64, mtu: u16) -> usize {
+        self.sad.set_mtu(owner, mtu)
+    }
+
+    /// What an ICMP error from the outside is about, if it quotes a packet of one of our SAs: the owner of the SA
+    /// and the error (RFC 4301 §8.2.2). `None` for everything else. Looks at every outbound SA: a host limits
+    /// the rate.
+    ///
+    /// Anybody can send such an error. A host that lowers the size of the path for it ([`Self::set_mtu`]) should not go
+    /// below the least of the family, 1280 bytes or 576, should raise it again after some time, and may ignore everything else. Errors that come
+    /// through a tunnel are ordinary packets here: policy decides by their own addresses.
+    #[must_use]
+    pub fn icmp_error(&self, packet: &[u8]) -> Option<(u64, IcmpError)> {
+        let ip = Ip::parse(packet).ok()?;
+        let (error, quoted) = icmp::parse_error(&ip, packet)?;
+        let (remote, spi) = locate_quoted(quoted)?;
+        let sa = self
+            .sad
+            .outbound_sas()
+            .find(|sa| sa.spi() == spi && sa.association.remote == remote)?;
+        Some((sa.owner(), error))
     }
 
     /// The line of the list for a packet, and the SA its flow used last.

@@ -76,7 +76,7 @@ impl<'s> Sad<'s> {
     }
 
     /// The slot of an outbound SA of `owner`. Looks at every slot.
-    fn outbound_of(&self, owner: u64) -> Option<usize> {
+    pub(crate) fn outbound_of(&self, owner: u64) -> Option<usize> {
         self.outbound.iter().find(|(_, held)| held.sa.owner() == owner).map(|(at, _)| at)
     }
 
@@ -199,6 +199,19 @@ impl<'s> Sad<'s> {
             }
         }
         moved
+    }
+
+    /// Sets the size of the path of all outbound SAs of `owner`; how many there are.
+    pub(crate) fn set_mtu(&mut self, owner: u64, mtu: u16) -> usize {
+        let mut set = 0_usize;
+        for slot in 0..self.outbound.capacity() {
+            let Some(sa) = self.outbound_mut(slot) else { continue };
+            if sa.owner() == owner {
+                sa.options.mtu = mtu;
+                set = set.saturating_add(1);
+            }
+        }
+        set
     }
 
     /// To be called when an SA has been used: has it something to tell?

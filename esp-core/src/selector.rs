@@ -236,6 +236,7 @@ pub(crate) enum Ports {
 
 impl Flow {
     /// Of a packet that goes out.
+    #[inline]
     pub(crate) fn outbound(ip: &Ip, packet: &[u8]) -> Self {
         let ports = Self::read_ports(ip, packet);
         let (local, remote) = (ip.source, ip.destination);
@@ -243,6 +244,7 @@ impl Flow {
     }
 
     /// Of a packet that comes in.
+    #[inline]
     pub(crate) fn inbound(ip: &Ip, packet: &[u8]) -> Self {
         let ports = match Self::read_ports(ip, packet) {
             Ports::Known { local, remote } => Ports::Known { local: remote, remote: local },
@@ -253,6 +255,7 @@ impl Flow {
     }
 
     /// Source port as local, destination port as remote.
+    #[inline]
     fn read_ports(ip: &Ip, packet: &[u8]) -> Ports {
         const DCCP: u8 = 33;
         const SCTP: u8 = 132;

@@ -339,6 +339,7 @@ impl<'s> FlowCache<'s> {
     }
 
     /// The line that the flow matched, and the slot of the SA it used.
+    #[inline]
     pub(crate) fn get(&self, direction: Direction, flow: &Flow) -> Option<(u32, Option<u32>)> {
         let cached = self.flows.get(self.place(direction, flow)?)?;
         let inbound = direction == Direction::Inbound;
@@ -363,6 +364,7 @@ impl<'s> FlowCache<'s> {
         }
     }
 
+    #[inline]
     fn place(&self, direction: Direction, flow: &Flow) -> Option<usize> {
         let ports = match flow.ports {
             Ports::Known { local, remote } => u32::from(local) << 16 | u32::from(remote),

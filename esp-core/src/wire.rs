@@ -2,5 +2,6 @@
 
 pub(crate) mod checksum;
 pub(crate) mod esp;
+pub(crate) mod icmp;
 pub(crate) mod ip;
 pub(crate) mod udp;

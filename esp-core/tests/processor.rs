@@ -667,3 +667,72 @@ fn ports_and_protocols_match_exactly() {
         }
     }
 }
+
+/// RFC 4303 §2.6: a dummy looks like any other packet, and its receiver drops and counts it.
+#[test]
+fn dummies_are_sent_and_dropped() {
+    for transform in transforms() {
+        for (framing, mode) in [(Framing::Ip, Mode::Tunnel), (Framing::Esp, Mode::Transport)] {
+            let mut out = params(transform, V4, UDP, A, 0x1000);
+            out.mode = mode;
+            let mut sa = OutboundSa::new(out, &mut rng())
+                .expect("valid")
+                .with(TunnelOptions::DEFAULT, framing);
+            let mut inb = params(transform, (V4.1, V4.0), UDP, B, 0x1000);
+            inb.mode = mode;
+            let mut peer = InboundSa::new(inb).expect("valid");
+            let mut memory = [0x77; 400];
+            let mut packet = PacketBuf::new(&mut memory, 100..200).expect("inside");
+            let sealed = sa.seal_dummy(&mut packet).expect("room");
+            assert_eq!((sealed.sequence.0, sealed.outer.remote), (1, V4.1));
+            let arrival = match framing {
+                Framing::Ip => Arrival::Ip,
+                Framing::Esp => Arrival::Esp(turned(sealed.outer)),
+            };
+            assert_eq!(peer.open(&mut packet, arrival), Err(OpenError::Dummy), "{transform}");
+            assert_eq!(peer.newest_sequence().0, 1);
+        }
+    }
+    let mut tables = (Tables::new(), Tables::new());
+    let (mut a, mut b) = pair(&mut tables, Settings::DEFAULT, AES_SHA1, V4, Encap::None);
+    let mut memory = [0x77; 400];
+    let mut packet = PacketBuf::new(&mut memory, 100..200).expect("inside");
+    assert!(matches!(a.dummy(A, &mut packet), Some(Outbound::Send { .. })));
+    assert_eq!(b.inbound(&mut packet, Arrival::Ip), Inbound::Discard(Discard::Dummy));
+    assert_eq!(a.dummy(B, &mut packet), None);
+}
+
+/// RFC 4301 §8.2: an ICMP error about a sealed packet leads to its SA, and the path's size to what the next sender hears.
+#[test]
+fn path_mtu_from_an_icmp_error() {
+    for encap in [Encap::None, UDP] {
+        let mut tables = (Tables::new(), Tables::new());
+        let (mut a, _) = pair(&mut tables, Settings::DEFAULT, AES_SHA1, V4, encap);
+        let inner = udp_v4(1400, 0x4000);
+        let mut buffer = Buffer::new(&inner);
+        assert!(matches!(buffer.outbound(&mut a), Outbound::Send { .. }));
+        let router = ip("198.51.100.1");
+        let mut error = [0; 576];
+        let len = too_big_reply(buffer.bytes(), 1400, router, &mut error).expect("may be sent");
+        let told = Some((A, IcmpError::TooBig { mtu: 1400 }));
+        assert_eq!(a.icmp_error(&error[..len]), told);
+        // Routers may quote as little as eight bytes: enough for the SPI of raw ESP.
+        let shortest = 28 + 20 + 8;
+        assert_eq!(a.icmp_error(&error[..len.min(shortest)]), None);
+        let mut short = error[..shortest].to_vec();
+        short[2..4].copy_from_slice(&56_u16.to_be_bytes());
+        assert_eq!(a.icmp_error(&short), told.filter(|_| encap == Encap::None));
+
+        assert_eq!(a.set_mtu(A, 1400), 1);
+        let mut buffer = Buffer::new(&inner);
+        let Outbound::TooBig { mtu } = buffer.outbound(&mut a) else { panic!("too big") };
+        let len = too_big_reply(&inner, mtu, ip("10.1.0.254"), &mut error).expect("may be sent");
+        assert_eq!(error[20..22], [3, 4]);
+        assert_eq!(error[26..28], mtu.to_be_bytes());
+        assert_eq!(error[28..len], inner[..len - 28]);
+        // Somebody else's packets are none of ours.
+        let mut forged = error[..len].to_vec();
+        forged[48] ^= 1;
+        assert_eq!(a.icmp_error(&forged), None);
+    }
+}

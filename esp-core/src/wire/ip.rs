@@ -93,6 +93,7 @@ impl Ip {
     }
 
     /// Reads the headers. `bytes` may be longer than the packet.
+    #[inline]
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         match bytes.first().ok_or(Malformed)? >> 4 {
             4 => Self::parse_v4(bytes),
@@ -101,13 +102,32 @@ impl Ip {
         }
     }
 
+    /// Reads the headers of a packet whose end may be missing.
+    pub(crate) fn parse_cut(bytes: &[u8]) -> Option<Self> {
+        match bytes.first()? >> 4 {
+            4 => Self::read_v4(bytes).ok(),
+            6 => {
+                let mut ip = Self::read_v6(bytes).ok()?;
+                ip.walk_extensions(bytes).ok()?;
+                Some(ip)
+            }
+            _ => None,
+        }
+    }
+
     fn parse_v4(bytes: &[u8]) -> Result<Self, Malformed> {
+        let ip = Self::read_v4(bytes)?;
+        if ip.total_len > bytes.len() { Err(Malformed) } else { Ok(ip) }
+    }
+
+    #[inline]
+    fn read_v4(bytes: &[u8]) -> Result<Self, Malformed> {
         let (header, _) = bytes.split_first_chunk::<V4_HEADER_LEN>().ok_or(Malformed)?;
         let [first, tos, len0, len1, _, _, flags, offset, _, protocol, _, _, addresses @ ..] =
             *header;
         let header_len = usize::from(first & 0x0f).saturating_mul(4);
         let total_len = usize::from(u16::from_be_bytes([len0, len1]));
-        if header_len < V4_HEADER_LEN || total_len < header_len || total_len > bytes.len() {
+        if header_len < V4_HEADER_LEN || total_len < header_len {
             return Err(Malformed);
         }
         let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
@@ -131,13 +151,19 @@ impl Ip {
     }
 
     fn parse_v6(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut ip = Self::read_v6(bytes)?;
+        ip.walk_extensions(bytes.get(..ip.total_len).ok_or(Malformed)?)?;
+        Ok(ip)
+    }
+
+    /// The fixed header alone.
+    fn read_v6(bytes: &[u8]) -> Result<Self, Malformed> {
         let (header, _) = bytes.split_first_chunk::<V6_HEADER_LEN>().ok_or(Malformed)?;
         let [b0, b1, b2, b3, len0, len1, next_header, _, addresses @ ..] = *header;
         let (source, destination) = addresses.split_first_chunk::<16>().ok_or(Malformed)?;
         let destination = destination.first_chunk::<16>().ok_or(Malformed)?;
         let total_len = usize::from(u16::from_be_bytes([len0, len1])).saturating_add(V6_HEADER_LEN);
-        let packet = bytes.get(..total_len).ok_or(Malformed)?;
-        let mut ip = Self {
+        Ok(Self {
             v4: false,
             source: u128::from_be_bytes(*source),
             destination: u128::from_be_bytes(*destination),
@@ -151,9 +177,7 @@ impl Ip {
             protocol_at: 6,
             esp_at: V6_HEADER_LEN,
             esp_protocol_at: 6,
-        };
-        ip.walk_extensions(packet)?;
-        Ok(ip)
+        })
     }
 
     /// Goes along the extension headers to the upper-layer protocol. Each step is at least 8 bytes.
@@ -241,34 +265,27 @@ impl NewHeader {
         match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let Some(header) = packet.first_chunk_mut::<V4_HEADER_LEN>() else { return };
-                let [len0, len1] = u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes();
-                let [id0, id1] = self.identification.to_be_bytes();
-                let flags = if self.dont_fragment { 0x40 } else { 0 };
-                let [s0, s1, s2, s3] = source.octets();
-                let [d0, d1, d2, d3] = destination.octets();
-                *header = [
-                    0x45,
-                    self.traffic_class,
-                    len0,
-                    len1,
-                    id0,
-                    id1,
-                    flags,
-                    0,
-                    self.ttl,
-                    self.protocol,
-                    0,
-                    0,
-                    s0,
-                    s1,
-                    s2,
-                    s3,
-                    d0,
-                    d1,
-                    d2,
-                    d3,
+                let len = u32::try_from(len).unwrap_or(u32::MAX).min(0xffff);
+                let flags = if self.dont_fragment { 0x4000 } else { 0 };
+                let mut words = [
+                    0x4500_0000 | u32::from(self.traffic_class) << 16 | len,
+                    u32::from(self.identification) << 16 | flags,
+                    u32::from(self.ttl) << 24 | u32::from(self.protocol) << 16,
+                    source.to_bits(),
+                    destination.to_bits(),
                 ];
-                write_v4_checksum(header);
+                let sum = words.iter().fold(0_u32, |sum, word| {
+                    sum.wrapping_add(word >> 16).wrapping_add(word & 0xffff)
+                });
+                // Ten halves: folding twice leaves 16 bits.
+                let sum = (sum & 0xffff).wrapping_add(sum >> 16);
+                let sum = (sum & 0xffff).wrapping_add(sum >> 16);
+                if let Some(word) = words.get_mut(2) {
+                    *word |= !sum & 0xffff;
+                }
+                for (to, word) in header.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+                    *to = word.to_be_bytes();
+                }
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let Some((header, _)) = packet.split_first_chunk_mut::<V6_HEADER_LEN>() else {
