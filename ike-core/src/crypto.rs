@@ -227,7 +227,8 @@ pub trait DhGroup: Sync {
 
     /// Goes on for about `budget` modular multiplications of this group, at least one.
     ///
-    /// An elliptic curve is done in one step, whatever the budget: it costs less than a tenth of MODP-2048.
+    /// An elliptic curve is done in one step, whatever the budget. On a Cortex-M4 curve25519 takes a sixteenth of
+    /// MODP-2048's time and P-256 a quarter; P-384 takes three times as long as P-256.
     fn step(&self, memory: &mut WorkMemory, budget: u32) -> Step;
 
     /// Writes the result, big endian, to the head of `out`, and wipes `memory`. Returns its length:

@@ -2,14 +2,13 @@
 //!
 //! ```text
 //! group   KE body          shared secret
-//! 19      x | y  (64)      x (32)          RFC 5903 §7, §9
+//! 19      x | y  (64)      x (32)          RFC 5903 §7
 //! 20      x | y  (96)      x (48)
-//! 31      u      (32)      u (32)          RFC 8031 §3, RFC 7748
+//! 31      u      (32)      u (32)          RFC 8031 §3.1, RFC 7748
 //! ```
 //!
 //! A coordinate is big endian and padded to its full length; the numbers of curve25519 are the little-endian
-//! strings of RFC 7748, carried as they are. A point multiplication costs less than a tenth of an exponentiation in
-//! MODP-2048 and is done in one step.
+//! strings of RFC 7748, carried as they are. A point multiplication is done in one step: it cannot be left half way.
 
 use core::marker::PhantomData;
 use core::ops::Mul as _;
@@ -29,7 +28,7 @@ use crate::wire::numbers::GroupDescription;
 /// Group 19, P-256.
 pub static ECP_256: Ecp<NistP256> = Ecp::new(GroupDescription::ECP_256, 32, 80);
 /// Group 20, P-384.
-pub static ECP_384: Ecp<NistP384> = Ecp::new(GroupDescription::ECP_384, 48, 200);
+pub static ECP_384: Ecp<NistP384> = Ecp::new(GroupDescription::ECP_384, 48, 240);
 /// Group 31, curve25519.
 pub static CURVE25519: Curve25519 = Curve25519;
 
@@ -38,6 +37,7 @@ pub static CURVE25519: Curve25519 = Curve25519;
 pub struct Ecp<C> {
     id: GroupDescription,
     coordinate_len: usize,
+    /// In modular multiplications of MODP-2048, on a machine of 32 bits.
     cost: u32,
     curve: PhantomData<fn() -> C>,
 }
@@ -48,7 +48,7 @@ impl<C: CurveArithmetic> Ecp<C> {
     }
 
     /// The point x | y, if it is on the curve. Infinity has no such form. The order of the group is prime and its
-    /// cofactor 1, so that every such point has that order (RFC 5903 §9 asks for no more).
+    /// cofactor 1, so that every such point has that order and needs no further test.
     fn point(&self, public: &[u8]) -> Result<AffinePoint<C>, PublicValueError> {
         let length = PublicValueError::Length { expected: self.public_len(), given: public.len() };
         let (x, y) = public.split_at_checked(self.coordinate_len).ok_or(length)?;
@@ -75,7 +75,7 @@ impl<C: CurveArithmetic> Ecp<C> {
             memory.set_result(bytes.get(..self.public_len()).unwrap_or_default())
         } else {
             let point = ProjectivePoint::<C>::from(self.point(memory.value())?);
-            // RFC 5903 §9: the shared secret is the x coordinate alone.
+            // RFC 5903 §7: the shared secret is the x coordinate alone.
             let mut x = point.mul(*scalar).to_affine().x();
             let result = memory.set_result(&x);
             x.zeroize();
@@ -194,7 +194,7 @@ impl DhGroup for Curve25519 {
         Step { used: Self::COST, done: true }
     }
 
-    /// An all-zero result tells of a point of small order, and is no secret (RFC 7748 §6.1, RFC 8031 §3.1).
+    /// An all-zero result tells of a point of small order, and is no secret (RFC 7748 §6.1, RFC 8031 §3.2).
     fn finish(&self, memory: &mut WorkMemory, out: &mut [u8]) -> Result<usize, DhError> {
         let zero = memory.value().iter().fold(0, |or, byte| or | byte) == 0;
         if memory.is_at_work(self.id()) && memory.is_done() && zero {
