@@ -32,7 +32,7 @@ mod stats;
 mod teardown;
 mod timeouts;
 
-pub(crate) use limits::DhRate;
+pub(crate) use limits::Rate;
 pub use stats::{ChildSaInfo, IkeSaInfo, Stats};
 
 /// What the host lends to a call.
@@ -78,7 +78,8 @@ pub struct Endpoint<'s> {
     /// The serial of the newest occupation of a slot.
     serial: u32,
     pub(crate) stats: Stats,
-    pub(crate) dh_rate: DhRate,
+    pub(crate) dh_rate: Rate,
+    pub(crate) hint_rate: Rate,
     pub(crate) work: WorkState,
 }
 
@@ -126,7 +127,8 @@ impl<'s> Endpoint<'s> {
             digests: Digests::new(rng),
             serial: 0,
             stats: Stats::default(),
-            dh_rate: DhRate::default(),
+            dh_rate: Rate::default(),
+            hint_rate: Rate::default(),
             work: WorkState::default(),
         })
     }

@@ -21,7 +21,7 @@ use ike_core::config::{
 };
 use ike_core::error::{Discard, Error, Failure, Refusal};
 use ike_core::event::{DownReason, Event};
-use ike_core::wire::numbers::{GroupDescription, HashAlgorithm, IdType};
+use ike_core::wire::numbers::{GroupDescription, HashAlgorithm, IdType, NotifyType};
 use ike_core::{Context, Endpoint, Instant, Path, Resources, Work, natt};
 
 const A: &str = "192.0.2.1:500";
@@ -361,6 +361,33 @@ fn a_responder_with_another_identity_is_refused_and_told() {
         assert_eq!(reason, Some(Failure::Error(refused)));
         assert_eq!(a.endpoint.ike_sas().count(), 0);
         assert_eq!(b.endpoint.ike_sas().count(), 0, "{:?}", b.events);
+    });
+}
+
+#[test]
+fn a_refusal_in_the_clear_is_a_hint_and_no_more() {
+    let change = |peer: &mut PeerConfig<'_>| {
+        if peer.remote == RemoteAddress::Host("192.0.2.1".parse().unwrap()) {
+            peer.remote = RemoteAddress::Host("192.0.2.99".parse().unwrap());
+        }
+    };
+    pair_with(false, change, |a, b, config_a, config_b| {
+        begin(a, config_a);
+        let (to_b, mut first) = a.turn(Instant::ZERO, config_a).remove(0);
+        let mut cx = Context { now: Instant::ZERO, rng: &mut b.rng, config: config_b };
+        let refused = b.endpoint.handle_datagram(&mut cx, mirror(to_b), &mut first);
+        assert_eq!(refused, Err(Discard::Refused(Refusal::NoPeer)));
+        let (to_a, answer) = b.turn(Instant::ZERO, config_b).remove(0);
+        assert!(answer.len() <= first.len());
+        for _ in 0..3 {
+            let mut cx = Context { now: Instant::ZERO, rng: &mut a.rng, config: config_a };
+            let hint = a.endpoint.handle_datagram(&mut cx, mirror(to_a), &mut answer.clone());
+            assert_eq!(hint, Err(Discard::Hint(NotifyType::NO_PROPOSAL_CHOSEN)));
+        }
+        assert_eq!(a.endpoint.ike_sas().count(), 1, "the exchange goes on");
+        a.turn(Instant::ZERO, config_a);
+        let hints = a.events.iter().filter(|event| matches!(event, Event::Hint { .. })).count();
+        assert_eq!(hints, 1, "one a second: {:?}", a.events);
     });
 }
 

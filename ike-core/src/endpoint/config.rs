@@ -12,8 +12,10 @@ use crate::crypto::Crypto;
 use crate::wire::numbers::{GroupDescription, HashAlgorithm, IdType, LifeType};
 
 mod check;
+mod profile;
 
 pub use check::{Finding, FindingKind, Severity, Sizes};
+pub use profile::Profile;
 
 /// Everything the engine needs to know of the host's wishes.
 #[derive(Clone, Copy)]
@@ -501,7 +503,7 @@ pub enum DpdAction {
 #[non_exhaustive]
 pub struct Quirks {
     /// Accept a third aggressive or fifth main mode message that is not encrypted; its hash is still checked
-    /// (SonicWall).
+    /// (SonicWall; strongSwan has `accept_unencrypted_mainmode_messages` for it).
     pub accept_unencrypted_auth: bool,
     /// Accept a quick mode answer whose selectors are narrower than what we asked for (Cisco, Fortinet split
     /// policies).

@@ -5,6 +5,7 @@ use esp_core::{PolicyId, Spi};
 use crate::endpoint::Path;
 use crate::endpoint::config::{ChildId, PeerId};
 use crate::error::Failure;
+use crate::wire::numbers::NotifyType;
 
 /// Which end began an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,6 +141,18 @@ pub enum Event {
         peer: PeerId,
         /// Where it is now.
         path: Path,
+    },
+    /// A notify that may explain something, and changes nothing: it came in the clear, where anybody can have sent it, or
+    /// it says that the peer received ESP for an SPI that it does not know. At most one a second.
+    Hint {
+        /// The IKE SA it names.
+        ike: IkeSaHandle,
+        /// With whom.
+        peer: PeerId,
+        /// What it says.
+        notify: NotifyType,
+        /// Whether it came under the protection of the IKE SA.
+        authenticated: bool,
     },
     /// An exchange ended without what it was for; nothing that was up has been touched.
     Failed {

@@ -1,17 +1,17 @@
-//! What peers that proved nothing may cost: a share of slots, and of Diffie-Hellman operations.
+//! What peers that proved nothing may cost in a second: Diffie-Hellman operations, and events.
 
 use crate::time::Instant;
 
-/// A bucket of permissions for Diffie-Hellman operations on behalf of unproven peers.
+/// A bucket of permissions.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct DhRate {
+pub(crate) struct Rate {
     /// Thousandths of a permission.
     filled: u64,
     at: Instant,
     started: bool,
 }
 
-impl DhRate {
+impl Rate {
     /// Takes one permission, if there is one: `per_second` come in a second, and as many are kept.
     pub(crate) fn take(&mut self, now: Instant, per_second: u16) -> bool {
         let full = u64::from(per_second).saturating_mul(1000);
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn as_many_a_second_as_allowed() {
-        let mut rate = DhRate::default();
+        let mut rate = Rate::default();
         let at = Instant::from_millis;
         assert_eq!((0..10).filter(|_| rate.take(at(5), 4)).count(), 4);
         assert!(!rate.take(at(254), 4));

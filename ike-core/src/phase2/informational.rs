@@ -4,9 +4,10 @@
 use esp_core::Spi;
 
 use crate::child_sa::{self, ChildSa, Outbound};
+use crate::config::PeerId;
 use crate::endpoint::{Context, Endpoint, Path, check_flags};
 use crate::error::{Discard, Failure};
-use crate::event::{DownReason, Role};
+use crate::event::{DownReason, Event, IkeSaHandle, Role};
 use crate::exchange::state::State;
 use crate::exchange::{INFORMATIONAL, INFORMATIONAL_CLEAR, Message};
 use crate::keys::hash_1;
@@ -26,7 +27,7 @@ impl Endpoint<'_> {
         datagram: &mut [u8],
     ) -> Result<(), Discard> {
         if !header.flags.contains(Flags::ENCRYPTION) {
-            return self.informational_in_clear(path, header, datagram);
+            return self.informational_in_clear(cx, path, header, datagram);
         }
         let index = self.established(header)?;
         let ike = self.store.ikes.get(index).ok_or(Discard::UnknownSa)?;
@@ -64,6 +65,7 @@ impl Endpoint<'_> {
     /// Anybody can have sent this. If one of our exchanges waits for an answer it is kept as a possible explanation.
     fn informational_in_clear(
         &mut self,
+        cx: &Context<'_>,
         path: Path,
         header: &Header,
         datagram: &[u8],
@@ -79,7 +81,11 @@ impl Endpoint<'_> {
         if ike.path.remote.ip() != path.remote.ip() {
             return Err(Discard::WrongAddress);
         }
-        if let Some(exchange) = ike.exchange.and_then(|index| self.store.exchanges.get_mut(index)) {
+        let (peer, exchange) = (ike.peer, ike.exchange);
+        if let Some(handle) = index.and_then(|index| self.ike_handle(index)) {
+            self.hint(cx, handle, peer, kind, false);
+        }
+        if let Some(exchange) = exchange.and_then(|index| self.store.exchanges.get_mut(index)) {
             exchange.hint = Some(kind);
         }
         Err(Discard::Hint(kind))
@@ -104,8 +110,28 @@ impl Endpoint<'_> {
             NotifyType::RESPONDER_LIFETIME if notify.protocol == ProtocolId::ISAKMP => {
                 self.on_phase1_lifetime(cx, index, notify);
             }
+            kind @ NotifyType::INVALID_SPI => {
+                let peer = self.store.ikes.get(index).map(|ike| ike.peer);
+                if let (Some(handle), Some(peer)) = (self.ike_handle(index), peer) {
+                    self.hint(cx, handle, peer, kind, true);
+                }
+            }
             kind if kind.0 < 16384 => self.on_error_notify(cx, index, kind),
             _ => {}
+        }
+    }
+
+    /// Shows the host a notify that changes nothing, at most one a second.
+    fn hint(
+        &mut self,
+        cx: &Context<'_>,
+        ike: IkeSaHandle,
+        peer: PeerId,
+        notify: NotifyType,
+        authenticated: bool,
+    ) {
+        if self.hint_rate.take(cx.now, 1) {
+            self.store.diagnostics.push(Event::Hint { ike, peer, notify, authenticated });
         }
     }
 
