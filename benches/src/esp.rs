@@ -179,7 +179,7 @@ fn seal_in_batches(processor: &mut Processor<'_>, batch: &mut Batch, size: usize
         for packets in packets.chunks_mut(size) {
             if size == 1 {
                 for packet in packets {
-                    black_box(processor.outbound(packet));
+                    let _ = black_box(processor.outbound(packet));
                 }
             } else {
                 processor.outbound_batch(packets, &mut verdicts);
@@ -362,10 +362,11 @@ fn lookups_among<const N: usize>() {
             traffic_class: 0,
             dont_fragment: false,
         };
-        black_box(processor.inbound(&mut PacketBuf::whole(&mut packet), Arrival::Esp(outer)));
+        let _ =
+            black_box(processor.inbound(&mut PacketBuf::whole(&mut packet), Arrival::Esp(outer)));
     };
     let found = nanoseconds(|| refuse(&spis));
-    let mut packet_to = |at: u32| {
+    let packet_to = |at: u32| {
         let mut packet = inner(64);
         packet[16..20].copy_from_slice(&(network(at).to_bits() + 1).to_be_bytes());
         packet
@@ -373,7 +374,7 @@ fn lookups_among<const N: usize>() {
     let last = packet_to(u32::try_from(N).expect("few") - 1);
     let mut known = last.clone();
     let known = nanoseconds(|| {
-        black_box(processor.outbound(&mut PacketBuf::whole(&mut known)));
+        let _ = black_box(processor.outbound(&mut PacketBuf::whole(&mut known)));
     });
     // Every packet of another flow: the list is walked to its last line each time.
     let mut fresh = last;
@@ -381,7 +382,7 @@ fn lookups_among<const N: usize>() {
     let fresh = nanoseconds(|| {
         port = port.wrapping_add(1);
         fresh[20..22].copy_from_slice(&port.to_be_bytes());
-        black_box(processor.outbound(&mut PacketBuf::whole(&mut fresh)));
+        let _ = black_box(processor.outbound(&mut PacketBuf::whole(&mut fresh)));
     });
     println!("{N:>7}      {found:>10.1}        {fresh:>12.1}           {known:>10.1}");
 }

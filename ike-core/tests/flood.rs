@@ -1,8 +1,18 @@
 //! Peers that have proved nothing: a flood of first messages costs what the limits say, is never answered with more
 //! bytes than it brought, and does not touch what is up.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+use core::net::SocketAddr;
+use core::time::Duration;
 
 use examples::packet::{View, udp};
 use examples::sim::{Fate, Kind, LEFT, Outcome, RIGHT, Scenario, What, World};

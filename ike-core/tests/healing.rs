@@ -1,6 +1,16 @@
 //! Bad luck that once left a hole: each of these was found by random worlds and has its own test since.
 
-use std::time::Duration;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+use core::time::Duration;
 
 use examples::sim::{Fate, Kind, LEFT, Plan, RIGHT, Scenario, What, World};
 use ike_core::config::{Dpd, DpdAction};

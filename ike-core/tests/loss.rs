@@ -1,7 +1,17 @@
 //! Datagrams that are lost, doubled, late or broken: the negotiation comes to its end all the same, and what is sent
 //! again is sent when it should be.
 
-use std::time::Duration;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+use core::time::Duration;
 
 use examples::sim::{
     Fate, HostId, Kind, LEFT, Outcome, Plan, RIGHT, Scenario, Weather, What, World,

@@ -1,6 +1,16 @@
 //! Every way to lose the first datagrams of main mode and quick mode: the tunnel comes up, or nothing is left of it.
 
-use std::time::Duration;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+use core::time::Duration;
 
 use examples::sim::{Fate, Kind, LEFT, Plan, RIGHT, Scenario, World};
 

@@ -1,7 +1,17 @@
 //! Two hosts, main mode and quick mode: over both families, with and without PFS and NAT, begun from either side; what
 //! happens where they do not agree; and the end of it all.
 
-use std::time::Duration;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+use core::time::Duration;
 
 use esp_core::{Addresses, BlockCipher, Integrity, Transform};
 use examples::sim::scenario::{CHILD, ESP, PEER, PHASE1};

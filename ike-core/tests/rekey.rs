@@ -1,6 +1,16 @@
 //! Renewal: new SAs are up before the old ones go, so that traffic does not notice.
 
-use std::time::Duration;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+use core::time::Duration;
 
 use examples::sim::scenario::PHASE1;
 use examples::sim::{Fate, Figures, HostId, LEFT, RIGHT, Scenario, Weather, What, World};

@@ -245,6 +245,7 @@ impl From<TimingTable> for Timing {
             linger: or(table.linger, default.linger),
             keepalive: or(table.keepalive, default.keepalive),
             outbound_switch: default.outbound_switch,
+            ..default
         }
     }
 }
