@@ -1,7 +1,7 @@
 //! A simulated host: what a real one does with sockets, here with vectors.
 //!
 //! Read it as the loop of a host without its waiting: bytes and moments come in, a [`Node`] is called, and what it
-//! asks for is collected as a list of [`Action`]s for the world to carry out.
+//! asks for is collected as a list of actions for the world to carry out.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
