@@ -66,6 +66,33 @@ fn an_older_quick_mode_ends_after_its_renewal() {
     });
 }
 
+/// The peer's Delete of an IKE SA takes the children with it where that is wanted; but not that of one that was renewed.
+#[test]
+fn the_delete_of_a_renewed_ike_sa_spares_the_children() {
+    let scenario = Scenario::site_to_site().each(|host| {
+        host.peers[0].adjust(|peer| peer.quirks.delete_ike_deletes_children = true);
+    });
+    scenario.run(|world| {
+        world.udp(LEFT, RIGHT, 64);
+        world.run_for(SECOND);
+        let ike = world.host(LEFT).node.endpoint.ike_sas().next().unwrap().handle;
+        world.request(LEFT, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+        for _ in 0..60 {
+            world.udp(LEFT, RIGHT, 64);
+            world.udp(RIGHT, LEFT, 64);
+            world.run_for(SECOND);
+        }
+        everything_arrives(world);
+        assert_eq!(world.host(RIGHT).node.endpoint.ike_sas().count(), 1);
+        let ike = world.host(LEFT).node.endpoint.ike_sas().next().unwrap().handle;
+        world.link.plan(Kind::Ike, [Plan::Drop]);
+        world.request(LEFT, |endpoint, cx| endpoint.delete_ike(cx, ike)).unwrap();
+        world.run_for(SECOND);
+        // The Delete of the child was lost, that of the IKE SA was not.
+        assert_eq!(world.host(RIGHT).node.endpoint.child_sas().count(), 0);
+    });
+}
+
 /// The NAT forgets its mapping after the IKE SA was renewed: the old and the new IKE SA both follow the peer, or dead peer
 /// detection would ask at a port that nobody answers at.
 #[test]

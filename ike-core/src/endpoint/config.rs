@@ -511,7 +511,7 @@ pub struct Quirks {
     /// HMAC-SHA2-256 cut to 96 bits in ESP (Android up to 6, Linux before 2.6.33).
     #[cfg(feature = "legacy")]
     pub sha256_96: bool,
-    /// A Delete of the IKE SA takes its children with it.
+    /// A Delete of the last IKE SA with the peer takes the children with it.
     pub delete_ike_deletes_children: bool,
     /// Private: our proposals are numbered from 0, as those of a recorded session.
     #[cfg(feature = "_sim")]

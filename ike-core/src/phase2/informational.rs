@@ -229,9 +229,10 @@ impl Endpoint<'_> {
             .get(found)
             .and_then(|ike| cx.config.peers.peer(ike.peer))
             .is_some_and(|peer| peer.quirks.delete_ike_deletes_children);
-        if with_children {
+        self.end_ike(cx, found, DownReason::PeerDeleted);
+        // Its renewal has adopted them, if there is one.
+        if with_children && self.newest_ike_of(owner).is_none() {
             self.end_children_of(owner, DownReason::PeerDeleted);
         }
-        self.end_ike(cx, found, DownReason::PeerDeleted);
     }
 }
