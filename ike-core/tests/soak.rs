@@ -2,6 +2,17 @@
 //! at bad moments, an attacker who replays and forges. Nothing ever comes out twice or leaves in the clear, and when the
 //! storm is over the two agree again.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::std_instead_of_core,
+    reason = "a test fails by panicking, and std is at hand"
+)]
+
 use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
@@ -28,9 +39,9 @@ impl Attacker for Replayer {
             let at = self.rng.next_u32() as usize % self.heard.len();
             self.heard[at] = packet.to_vec();
         }
-        if self.rng.next_u32() % 4 == 0 {
+        if self.rng.next_u32().is_multiple_of(4) {
             let mut packet = self.heard[self.rng.next_u32() as usize % self.heard.len()].clone();
-            if self.rng.next_u32() % 2 == 0 {
+            if self.rng.next_u32().is_multiple_of(2) {
                 let at = self.rng.next_u32() as usize % packet.len();
                 packet[at] ^= 1 << (self.rng.next_u32() % 8);
                 examples::packet::repair(&mut packet);
@@ -70,7 +81,7 @@ fn scenario(seed: u64) -> Scenario {
 fn storm(world: &mut World<'_>, rng: &mut ChaCha20Rng, rounds: usize) {
     let mut restarts = 7;
     for _ in 0..rounds {
-        let host = if rng.next_u32() % 2 == 0 { LEFT } else { RIGHT };
+        let host = if rng.next_u32().is_multiple_of(2) { LEFT } else { RIGHT };
         let other = if host == LEFT { RIGHT } else { LEFT };
         match rng.next_u32() % 400 {
             0 if restarts > 0 => {
@@ -89,7 +100,7 @@ fn storm(world: &mut World<'_>, rng: &mut ChaCha20Rng, rounds: usize) {
             11..=12 => request(world, host, |ask| ask.rekey_ike = true),
             13..=16 => {
                 world.link.weather =
-                    if rng.next_u32() % 2 == 0 { Weather::FAIR } else { Weather::FOUL };
+                    if rng.next_u32().is_multiple_of(2) { Weather::FAIR } else { Weather::FOUL };
             }
             _ => {
                 world.udp(host, other, 16 + rng.next_u32() as usize % 1_200);
@@ -138,7 +149,7 @@ fn weather_the_storm(seed: u64, rounds: usize) -> Figures {
     scenario(seed).run(|world| {
         let mut rng = ChaCha20Rng::seed_from_u64(seed ^ 0x5eed);
         world.link.weather = Weather::FOUL;
-        if seed % 3 != 0 {
+        if !seed.is_multiple_of(3) {
             world.attack(Replayer { rng: ChaCha20Rng::seed_from_u64(seed), heard: Vec::new() });
         }
         storm(world, &mut rng, rounds);
@@ -190,7 +201,7 @@ fn renewals_lose_nothing() {
             let mut rng = ChaCha20Rng::seed_from_u64(seed);
             world.link.weather = Weather::FOUL;
             for _ in 0..1_000 {
-                let host = if rng.next_u32() % 2 == 0 { LEFT } else { RIGHT };
+                let host = if rng.next_u32().is_multiple_of(2) { LEFT } else { RIGHT };
                 let other = if host == LEFT { RIGHT } else { LEFT };
                 match rng.next_u32() % 200 {
                     0..=2 => request(world, host, |ask| ask.rekey_child = true),
