@@ -14,11 +14,14 @@ use std::path::{Path, PathBuf};
 
 use esp_core::{Mode, PolicyId, SpdEntry, TrafficSelectors};
 use ike_core::config::{
-    Authentication, ChildConfig, ChildId, Dpd, EspProposal, Identity, Lifetime, LifetimePolicy,
-    Limits, NatTraversal, PeerConfig, PeerId, Phase1Mode, Phase1Proposal, Preference, Quirks,
-    RemoteAddress, RemoteId, Secret, Timing,
+    Authentication, ChildConfig, ChildId, Config, Dpd, EspProposal, Finding, Identity, Lifetime,
+    LifetimePolicy, Limits, NatTraversal, PeerConfig, PeerId, Phase1Mode, Phase1Proposal,
+    Preference, Quirks, RemoteAddress, RemoteId, Secret, Severity, Timing,
 };
+use ike_core::crypto::SOFTWARE;
 use ike_core::wire::numbers::GroupDescription;
+
+use crate::SIZES;
 
 use check::Check;
 use file::File;
@@ -57,6 +60,8 @@ pub struct Local {
 /// A peer; its place in [`Site::peers`] is its [`PeerId`].
 #[derive(Debug)]
 pub struct Peer {
+    /// Where it stands in the file.
+    line: usize,
     pub name: String,
     pub remote: RemoteAddress,
     /// Which of [`Local::addresses`] speaks with it.
@@ -81,6 +86,8 @@ pub struct Peer {
 /// A child of a peer; its place in [`Peer::children`] is its [`ChildId`].
 #[derive(Debug)]
 pub struct Child {
+    /// Where it stands in the file.
+    line: usize,
     pub name: String,
     pub policy: PolicyId,
     pub selectors: TrafficSelectors,
@@ -189,6 +196,34 @@ impl Site {
             quirks: peer.quirks,
         })
         .collect()
+    }
+
+    /// What the engine itself finds wrong, or worth a warning, with the line of the peer or child it is about.
+    pub fn findings(&self) -> Vec<(Severity, Mistake)> {
+        let tables = self.tables();
+        let peers = self.peer_configs(&tables);
+        let config = Config {
+            peers: &peers.as_slice(),
+            crypto: &SOFTWARE,
+            timing: self.timing,
+            limits: self.limits,
+        };
+        let mut findings = Vec::new();
+        config.check(SIZES, &mut |Finding { peer, child, kind }| {
+            let peer = peer.and_then(|peer| self.peers.get(usize::try_from(peer.0).ok()?));
+            let entry = child.and_then(|child| peer?.children.get(usize::try_from(child.0).ok()?));
+            let line = entry.map(|child| child.line).or(peer.map(|peer| peer.line));
+            let name = match (peer, entry) {
+                (Some(peer), Some(child)) => format!("{}/{}: ", peer.name, child.name),
+                (Some(peer), None) => format!("{}: ", peer.name),
+                _ => String::new(),
+            };
+            let finding = (kind.severity(), Mistake { line, reason: format!("{name}{kind}") });
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        });
+        findings
     }
 
     /// The peer and the child with these numbers, for people.

@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use config::Site;
+use ike_core::config::{Severity, Sizes};
 
 /// The configuration has a mistake, or the command line.
 const CONFIGURATION: u8 = 2;
@@ -32,6 +33,9 @@ const CONFIGURATION: u8 = 2;
 const FAILED: u8 = 3;
 /// The peer did not answer.
 const NO_ANSWER: u8 = 4;
+
+/// What there is room for: IKE SAs, exchanges at a time, pairs of child SAs, bytes of a message.
+const SIZES: Sizes = Sizes { ike_sas: 64, exchanges: 128, child_sas: 256, message: 2048 };
 
 /// Where a running gateway listens for `status`, if nothing else is said.
 const CONTROL: &str = "/run/ike-gateway.sock";
@@ -102,14 +106,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the configuration, or says what is wrong with it.
+/// Reads the configuration and says what is wrong with it, warnings included.
 fn load(path: &Path) -> Result<Site, ExitCode> {
-    Site::load(path).map_err(|mistakes| {
+    let refuse = ExitCode::from(CONFIGURATION);
+    let site = Site::load(path).map_err(|mistakes| {
         for mistake in mistakes {
             eprintln!("{}", mistake.at(path));
         }
-        ExitCode::from(CONFIGURATION)
-    })
+        refuse
+    })?;
+    let findings = site.findings();
+    for (severity, mut finding) in findings.iter().cloned() {
+        if severity == Severity::Warning {
+            finding.reason.insert_str(0, "warning: ");
+        }
+        eprintln!("{}", finding.at(path));
+    }
+    if findings.iter().any(|(severity, _)| *severity == Severity::Error) {
+        return Err(refuse);
+    }
+    Ok(site)
 }
 
 fn summary(site: &Site) -> String {

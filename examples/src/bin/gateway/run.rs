@@ -25,7 +25,7 @@ use crate::control::Control;
 use crate::outward::{Listener, Outcome, Outward};
 use crate::report;
 use crate::tun::Tun;
-use crate::{CONTROL, FAILED, NO_ANSWER, Run};
+use crate::{CONTROL, FAILED, NO_ANSWER, Run, SIZES};
 
 /// Whole UDP datagrams and IP packets fit.
 const LARGEST: usize = 65_535;
@@ -35,8 +35,9 @@ const TURN: usize = 64;
 const AGAIN_FIRST: Duration = Duration::from_secs(2);
 const AGAIN_LAST: Duration = Duration::from_secs(300);
 
-/// The data plane's SA handles are numbers of the engine: as many as its slots.
-type Memory = Resources<64, 128, 256, 2048>;
+type Memory =
+    Resources<{ SIZES.ike_sas }, { SIZES.exchanges }, { SIZES.child_sas }, { SIZES.message }>;
+/// Lines of the access list, SAs in each direction, flows remembered.
 type DataPlane = Tables<256, 512, 1024>;
 
 /// Runs the gateway until it is interrupted, or with `--once` until the first tunnel ends; the exit status.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use esp_core::{
     Addresses, Policy, PolicyId, PortRange, Protocol, Selector, SpdEntry, TrafficSelectors,
 };
-use ike_core::config::{Dpd, Lifetime, Phase1Mode, Quirks, RemoteAddress};
+use ike_core::config::{Dpd, Lifetime, Quirks, RemoteAddress};
 use toml::Spanned;
 
 use super::file::{Action, ChildTable, File, LocalTable, PeerTable, PolicyTable};
@@ -24,6 +24,10 @@ pub(super) struct Check<'f> {
 }
 
 impl Check<'_> {
+    fn line<T>(&self, place: &Spanned<T>) -> usize {
+        line_at(self.text, place.span().start)
+    }
+
     fn mistake<T>(&mut self, place: &Spanned<T>, reason: impl Into<String>) {
         self.mistakes.push(Mistake {
             line: Some(line_at(self.text, place.span().start)),
@@ -40,14 +44,6 @@ impl Check<'_> {
             let peer = self.peer(table, &local, &mut next_policy);
             if peers.iter().any(|other| other.name == peer.name) {
                 self.mistake(&place, format!("two peers are named {:?}", peer.name));
-            }
-            if peers
-                .iter()
-                .any(|other| other.remote == peer.remote && other.exchange == peer.exchange)
-                && peer.exchange == Phase1Mode::Main
-            {
-                // RFC 2409 §5.4: the key is chosen by address.
-                self.mistake(&place, "two main mode peers at the same address: main mode chooses the key by address alone");
             }
             peers.push(peer);
         }
@@ -166,6 +162,7 @@ impl Check<'_> {
             quirks.sha256_96 = table.quirks.sha256_96;
         }
         Peer {
+            line: self.line(&table.name),
             name: table.name.into_inner(),
             remote,
             local: address,
@@ -258,6 +255,7 @@ impl Check<'_> {
             self.mistake(&table.replay_window, "replay_window is not between 32 and 1024 packets");
         }
         Child {
+            line: self.line(&table.name),
             policy,
             selectors: TrafficSelectors {
                 local: Selector { addresses: table.local.get_ref().0, ports: table.local_port.0 },

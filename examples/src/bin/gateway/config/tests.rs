@@ -170,14 +170,24 @@ fn a_policy_must_make_sense() {
 fn twins_are_refused() {
     let (_, rest) = SMALL.split_once("[[peer]]").expect("a peer");
     let mistakes = parse(&format!("{SMALL}[[peer]]{rest}")).expect_err("twins");
-    assert!(
-        mistakes.iter().any(|mistake| mistake.reason.contains("two peers are named")),
-        "{mistakes:?}"
-    );
-    assert!(
-        mistakes.iter().any(|mistake| mistake.reason.contains("chooses the key by address")),
-        "{mistakes:?}"
-    );
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].reason.contains("two peers are named"), "{mistakes:?}");
+    assert_eq!(mistakes[0].line, Some(16));
+}
+
+#[test]
+fn what_the_engine_finds_has_the_line() {
+    let (_, rest) = SMALL.split_once("[[peer]]").expect("a peer");
+    let text =
+        format!("{SMALL}[[peer]]{}", rest.replace("\"p\"", "\"q\"").replace("secret", "other"));
+    let findings = parse(&text).expect("no mistake by itself").findings();
+    let found = |severity, line, words: &str| {
+        findings.iter().any(|(kind, finding)| {
+            *kind == severity && finding.line == Some(line) && finding.reason.contains(words)
+        })
+    };
+    assert!(found(Severity::Error, 16, "the same addresses"), "{findings:?}");
+    assert!(found(Severity::Warning, 5, "guessed offline"), "{findings:?}");
 }
 
 #[test]
