@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use esp_core::{Mode, PolicyId, SpdEntry, TrafficSelectors};
 use ike_core::config::{
-    Authentication, ChildConfig, ChildId, Config, Dpd, EspProposal, Finding, Identity, Lifetime,
-    LifetimePolicy, Limits, NatTraversal, PeerConfig, PeerId, Phase1Mode, Phase1Proposal,
-    Preference, Quirks, RemoteAddress, RemoteId, Secret, Severity, Timing,
+    ChildConfig, ChildId, Config, Dpd, EspProposal, Finding, Identity, Lifetime, LifetimePolicy,
+    Limits, NatTraversal, PeerConfig, PeerId, Phase1Mode, Phase1Proposal, Preference, Quirks,
+    RemoteAddress, RemoteId, Secret, Severity, Timing,
 };
 use ike_core::crypto::SOFTWARE;
 use ike_core::wire::numbers::GroupDescription;
@@ -172,28 +172,28 @@ impl Site {
     /// The peers as the engine wants them.
     pub fn peer_configs<'t>(&'t self, tables: &'t Tables<'t>) -> Vec<PeerConfig<'t>> {
         let rows = self.peers.iter().zip(0..).zip(tables.children.iter().zip(&tables.remote_ids));
-        rows.map(|((peer, id), (children, remote_ids))| PeerConfig {
-            id: PeerId(id),
-            remote: peer.remote,
-            local_id: peer.local_id.lend(),
-            remote_id: if peer.remote_id.is_some() {
-                RemoteId::OneOf(remote_ids)
-            } else {
-                RemoteId::Anyone
-            },
-            authentication: Authentication::PreSharedKey(Secret::Bytes(&peer.psk.0)),
-            exchange: peer.exchange,
-            danger_answer_aggressive_psk: peer.danger_answer_aggressive_psk,
-            preference: peer.preference,
-            proposals: &peer.proposals,
-            lifetime: peer.lifetime,
-            lifetime_policy: peer.lifetime_policy,
-            children,
-            nat_traversal: peer.nat_traversal,
-            fragmentation: peer.fragmentation,
-            dpd: peer.dpd,
-            initial_contact: peer.initial_contact,
-            quirks: peer.quirks,
+        rows.map(|((peer, id), (children, remote_ids))| {
+            let psk = Secret::Bytes(&peer.psk.0);
+            // The address is a placeholder of the constructor: `remote` follows.
+            let mut config =
+                PeerConfig::new(PeerId(id), peer.local, peer.local, psk, &peer.proposals, children);
+            config.remote = peer.remote;
+            config.local_id = peer.local_id.lend();
+            config.remote_id = match peer.remote_id {
+                Some(_) => RemoteId::OneOf(remote_ids),
+                None => RemoteId::Anyone,
+            };
+            config.exchange = peer.exchange;
+            config.danger_answer_aggressive_psk = peer.danger_answer_aggressive_psk;
+            config.preference = peer.preference;
+            config.lifetime = peer.lifetime;
+            config.lifetime_policy = peer.lifetime_policy;
+            config.nat_traversal = peer.nat_traversal;
+            config.fragmentation = peer.fragmentation;
+            config.dpd = peer.dpd;
+            config.initial_contact = peer.initial_contact;
+            config.quirks = peer.quirks;
+            config
         })
         .collect()
     }

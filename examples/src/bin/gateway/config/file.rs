@@ -57,6 +57,7 @@ pub(super) struct TimingTable {
     pub(super) overlap: Option<Span>,
     pub(super) linger: Option<Span>,
     pub(super) keepalive: Option<Span>,
+    pub(super) outbound_first: Option<Span>,
 }
 
 #[derive(Default, Deserialize)]
@@ -244,7 +245,7 @@ impl From<TimingTable> for Timing {
             overlap: or(table.overlap, default.overlap),
             linger: or(table.linger, default.linger),
             keepalive: or(table.keepalive, default.keepalive),
-            outbound_switch: default.outbound_switch,
+            outbound_first: or(table.outbound_first, default.outbound_first),
             ..default
         }
     }
