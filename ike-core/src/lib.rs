@@ -101,6 +101,7 @@ pub mod keys;
 mod lifetime;
 pub mod manual;
 pub mod natt;
+mod offer;
 mod phase1;
 mod phase2;
 mod protect;

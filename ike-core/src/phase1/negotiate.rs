@@ -5,15 +5,17 @@ use crate::config::{
     Lifetime, LifetimePolicy, PeerConfig, Phase1Cipher, Phase1Proposal, Preference,
 };
 use crate::crypto::Crypto;
-use crate::error::{Error, MismatchedAttribute, PeerMisbehaved, ProposalMismatch, Refusal};
+use crate::error::{Error, MismatchedAttribute, PeerMisbehaved};
 use crate::lifetime::{self, Agreed, LifetimeReader};
+use crate::offer::{self, Near};
 use crate::wire::numbers::{
     AuthenticationMethod, Doi, EncryptionAlgorithm, GroupDescription, HashAlgorithm,
     IsakmpTransformId, Phase1Attribute, ProtocolId,
 };
-use crate::wire::{
-    AttributesWriter, MessageWriter, Payload, SITUATION_IDENTITY_ONLY, SaBody, Transform,
-};
+use crate::wire::{AttributesWriter, MessageWriter, Payload, SITUATION_IDENTITY_ONLY, Transform};
+
+/// RFC 2407 §4.2 wants IPsec in phase 1 too; some peers say ISAKMP there.
+const PHASE1_DOIS: &[Doi] = &[Doi::IPSEC, Doi::ISAKMP];
 
 /// The algorithms of an IKE SA. All zero until they are agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +100,7 @@ pub(crate) fn choose<'a>(
     peer: &PeerConfig<'_>,
     crypto: &Crypto,
 ) -> Result<(Chosen, u8, Transform<'a>), Error> {
-    let sa = parse(payload)?;
+    let sa = offer::parse(payload, PHASE1_DOIS)?;
     let mut nearest: Option<Near> = None;
     let mut best: Option<(usize, Chosen, u8, Transform<'a>)> = None;
     for proposal in sa.proposals() {
@@ -150,17 +152,7 @@ pub(crate) fn check_answer(
     peer: &PeerConfig<'_>,
     proposals: &[Phase1Proposal],
 ) -> Result<Chosen, Error> {
-    let sa = parse(payload)?;
-    let mut only = None;
-    for proposal in sa.proposals() {
-        let proposal = proposal?;
-        for transform in proposal.transforms() {
-            if only.replace((proposal, transform?)).is_some() {
-                return Err(PeerMisbehaved::SeveralChosen.into());
-            }
-        }
-    }
-    let (proposal, transform) = only.ok_or(PeerMisbehaved::ChosenNotProposed)?;
+    let (proposal, transform) = offer::only(&offer::parse(payload, PHASE1_DOIS)?)?;
     if proposal.protocol != ProtocolId::ISAKMP {
         return Err(PeerMisbehaved::ChosenNotProposed.into());
     }
@@ -175,19 +167,6 @@ pub(crate) fn check_answer(
             Some(Chosen { suite: ours, agreed })
         })
         .ok_or(PeerMisbehaved::ChosenNotProposed.into())
-}
-
-fn parse(payload: Payload<'_>) -> Result<SaBody<'_>, Error> {
-    let sa = SaBody::parse(payload.body, payload.offset)?;
-    // RFC 2407 §4.2 wants 1; some peers say 0, ISAKMP, in phase 1.
-    if !matches!(sa.doi, Doi::IPSEC | Doi::ISAKMP) {
-        return Err(Refusal::Doi(sa.doi).into());
-    }
-    if sa.situation != SITUATION_IDENTITY_ONLY {
-        return Err(Refusal::Situation(sa.situation).into());
-    }
-    sa.check()?;
-    Ok(sa)
 }
 
 pub(crate) fn is_known(crypto: &Crypto, suite: Suite) -> bool {
@@ -297,48 +276,5 @@ impl Offered {
                 Near::new(8, attribute, Some(ours), Some(theirs))
             },
         )
-    }
-}
-
-/// How far a transform came: for the one sentence that tells people what to change.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Near {
-    agreed: u8,
-    mismatch: ProposalMismatch,
-}
-
-impl Near {
-    pub(crate) const fn new(
-        agreed: u8,
-        attribute: MismatchedAttribute,
-        ours: Option<u32>,
-        theirs: Option<u32>,
-    ) -> Self {
-        Self {
-            agreed,
-            mismatch: ProposalMismatch { proposal: 0, transform: 0, attribute, ours, theirs },
-        }
-    }
-
-    /// Keeps whichever came further.
-    pub(crate) fn keep(nearest: &mut Option<Self>, near: Self, proposal: u8, transform: u8) {
-        if nearest.is_none_or(|found| near.agreed > found.agreed) {
-            let mismatch = ProposalMismatch { proposal, transform, ..near.mismatch };
-            *nearest = Some(Self { mismatch, ..near });
-        }
-    }
-
-    pub(crate) fn refusal(nearest: Option<Self>) -> Error {
-        Refusal::Proposal(nearest.map_or(
-            ProposalMismatch {
-                proposal: 0,
-                transform: 0,
-                attribute: MismatchedAttribute::TransformId,
-                ours: None,
-                theirs: None,
-            },
-            |near| near.mismatch,
-        ))
-        .into()
     }
 }

@@ -3,10 +3,10 @@
 use esp_core::{Aead, BlockCipher, Integrity, Mode, Spi, Transform as EspTransform};
 
 use crate::config::{ChildConfig, EspProposal, Lifetime, LifetimePolicy, Preference};
-use crate::error::{Error, MismatchedAttribute, PeerMisbehaved, Refusal};
+use crate::error::{Error, MismatchedAttribute, PeerMisbehaved};
 use crate::lifetime::{self, Agreed, LifetimeReader};
 use crate::natt::NatMethod;
-use crate::phase1::negotiate::Near;
+use crate::offer::{self, Near};
 use crate::wire::numbers::{
     AuthenticationAlgorithm, Doi, EncapsulationMode, EspTransformId, GroupDescription,
     IpsecAttribute, ProtocolId,
@@ -233,7 +233,7 @@ pub(crate) fn choose<'a>(
     policy: LifetimePolicy,
     preference: Preference,
 ) -> Result<(Chosen, u8, Transform<'a>), Error> {
-    let sa = parse(payload)?;
+    let sa = offer::parse(payload, &[Doi::IPSEC])?;
     let mut nearest: Option<Near> = None;
     let mut best: Option<(usize, Chosen, u8, Transform<'a>)> = None;
     for proposal in sa.proposals() {
@@ -280,17 +280,7 @@ pub(crate) fn check_answer(
     child: &ChildConfig<'_>,
     encapsulation: Encapsulation,
 ) -> Result<Chosen, Error> {
-    let sa = parse(payload)?;
-    let mut only = None;
-    for proposal in sa.proposals() {
-        let proposal = proposal?;
-        for transform in proposal.transforms() {
-            if only.replace((proposal, transform?)).is_some() {
-                return Err(PeerMisbehaved::SeveralChosen.into());
-            }
-        }
-    }
-    let (proposal, transform) = only.ok_or(PeerMisbehaved::ChosenNotProposed)?;
+    let (proposal, transform) = offer::only(&offer::parse(payload, &[Doi::IPSEC])?)?;
     if proposal.protocol != ProtocolId::ESP {
         return Err(PeerMisbehaved::ChosenNotProposed.into());
     }
@@ -306,18 +296,6 @@ pub(crate) fn check_answer(
             Some(Chosen { suite, agreed, spi })
         })
         .ok_or(PeerMisbehaved::ChosenNotProposed.into())
-}
-
-fn parse(payload: Payload<'_>) -> Result<SaBody<'_>, Error> {
-    let sa = SaBody::parse(payload.body, payload.offset)?;
-    if sa.doi != Doi::IPSEC {
-        return Err(Refusal::Doi(sa.doi).into());
-    }
-    if sa.situation != SITUATION_IDENTITY_ONLY {
-        return Err(Refusal::Situation(sa.situation).into());
-    }
-    sa.check()?;
-    Ok(sa)
 }
 
 /// Whether another proposal has the same number: then both are meant together (RFC 2408 §4.2), ESP with AH, say.
