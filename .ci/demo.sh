@@ -22,6 +22,12 @@ variants=(
     "--ipv6 --pfs --nat"
     "--seed 2 --pfs --nat"
     "--seed 3 --loss 10"
+    "--loss 20"
+    "--mode aggressive"
+    "--mode aggressive --nat --pfs"
+    "--rekey-phase1"
+    "--simultaneous-rekey"
+    "--dpd-loss"
 )
 
 # read_capture DIR FILTER FIELD: the field of each packet that matches, a line each, decrypted with the keys in DIR.
@@ -59,7 +65,7 @@ for options in "${variants[@]}"; do
     esp_read=$(read_capture "$dir" 'esp.icv_good == 1 && (esp.protocol == 4 || esp.protocol == 41) && !_ws.malformed' \
         frame.number | wc -l)
 
-    printf '%-24s %5d ms  IKE messages encrypted %3d, decrypted %3d  ESP packets %4d, decrypted %4d\n' \
+    printf '%-30s %5d ms  IKE messages encrypted %3d, decrypted %3d  ESP packets %4d, decrypted %4d\n' \
         "${options:-(no options)}" "$took" "$ike" "$ike_read" "$esp" "$esp_read"
     [[ $ike -gt 0 && $ike == "$ike_read" ]] || complain "some IKE messages do not decrypt"
     [[ $esp -gt 0 && $esp == "$esp_read" ]] || complain "some ESP packets do not decrypt"

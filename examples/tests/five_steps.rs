@@ -50,6 +50,40 @@ fn it_tells_five_steps_and_loses_nothing() {
 }
 
 #[test]
+fn variants_tell_their_own_story() {
+    let variants = [
+        (&["--mode", "aggressive"][..], "aggressive mode"),
+        (&["--mode", "aggressive", "--nat", "--pfs"], "aggressive mode"),
+        (&["--rekey-phase1"], "IKE SA renewed, its children go on"),
+        (&["--rekey-phase1", "--nat", "--ipv6"], "IKE SA renewed, its children go on"),
+        (&["--simultaneous-rekey"], "the right router renews its child SAs"),
+        (&["--simultaneous-rekey", "--rekey-phase1", "--pfs"], "a renewal"),
+    ];
+    for (options, words) in variants {
+        let (output, story) = run(options);
+        assert!(output.status.success(), "{options:?}:\n{story}");
+        assert!(story.contains(words), "{options:?}: no '{words}' in\n{story}");
+        let [sent, delivered, lost, clear] = figures(&story);
+        assert_eq!((delivered, lost, clear), (sent, 0, 0));
+    }
+}
+
+#[test]
+fn an_outage_is_found_out_and_survived() {
+    for options in [&["--dpd-loss"][..], &["--dpd-loss", "--nat"]] {
+        let (output, story) = run(options);
+        assert!(output.status.success(), "{story}");
+        for words in ["R-U-THERE", "PeerDead"] {
+            assert!(story.contains(words), "no '{words}' in\n{story}");
+        }
+        let [sent, delivered, lost, clear] = figures(&story);
+        // What was sent into the outage, a packet a second, and nothing else.
+        assert!((1..30).contains(&(sent - delivered)), "{sent} {delivered}");
+        assert_eq!((lost, clear), (0, 0));
+    }
+}
+
+#[test]
 fn a_bad_link_loses_packets_but_the_tunnel_does_not() {
     for seed in ["1", "2", "3", "4", "5", "6", "7", "8"] {
         let (output, story) = run(&["--loss", "10", "--seed", seed]);

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-use examples::sim::{Family, Fate, LEFT, RIGHT, Scenario, Weather, World};
-use ike_core::config::Lifetime;
+use clap::{Parser, ValueEnum};
+use examples::sim::{Family, Fate, HostId, LEFT, RIGHT, Scenario, Weather, World};
+use ike_core::config::{Dpd, DpdAction, Lifetime, Phase1Mode};
 use ike_core::wire::numbers::GroupDescription;
 
 use narrator::{Narrator, Step};
@@ -37,6 +37,18 @@ struct Options {
     /// A NAT in front of the left router: IKE moves to port 4500, ESP travels in UDP.
     #[arg(long)]
     nat: bool,
+    /// How phase 1 is done.
+    #[arg(long, value_enum, default_value_t = Mode::Main)]
+    mode: Mode,
+    /// Renews the IKE SA too, while traffic flows: the child SAs go over to the new one.
+    #[arg(long)]
+    rekey_phase1: bool,
+    /// Has both routers ask for a renewal of the child SAs in the same moment.
+    #[arg(long)]
+    simultaneous_rekey: bool,
+    /// Lets the link fail, until dead peer detection finds the other router dead, and come back.
+    #[arg(long)]
+    dpd_loss: bool,
     /// Share of packets that the link loses.
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     loss: f64,
@@ -50,12 +62,29 @@ struct Options {
     out: Option<PathBuf>,
 }
 
+/// The exchanges of phase 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Six messages, identities encrypted.
+    Main,
+    /// Three messages. With a pre-shared key it hands anyone who asks a hash to guess the key by.
+    Aggressive,
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').parse() {
         Ok(value) if (0.0..=90.0).contains(&value) => Ok(value),
         _ => Err("a number from 0 to 90 is expected".to_string()),
     }
 }
+
+/// Impatient, so that the show does not drag on.
+const DPD: Dpd = Dpd {
+    idle: Duration::from_secs(5),
+    retry: Duration::from_secs(2),
+    tries: 3,
+    action: DpdAction::Clear,
+};
 
 impl Options {
     fn scenario(&self) -> Scenario {
@@ -71,6 +100,18 @@ impl Options {
         if self.nat {
             scenario = scenario.behind_nat();
         }
+        let (mode, dpd) = (self.mode, self.dpd_loss);
+        scenario = scenario.each(|host| {
+            host.peers[0].adjust(move |peer| {
+                if mode == Mode::Aggressive {
+                    peer.exchange = Phase1Mode::Aggressive;
+                    peer.danger_answer_aggressive_psk = true;
+                }
+                if dpd {
+                    peer.dpd = Some(DPD);
+                }
+            });
+        });
         scenario.capture = self.out.is_some();
         scenario
     }
@@ -93,15 +134,26 @@ fn main() -> ExitCode {
 
 /// Runs the world and tells of it; whether all went well.
 fn tell(options: &Options, world: &mut World<'_>) -> io::Result<bool> {
-    let mut narrator = Narrator::new(world);
+    let mut narrator = Narrator::new(world, options.mode);
     narrator.picture(world)?;
 
     let up = ping_until_it_arrives(world);
     world.run_for(Duration::from_millis(100));
     narrator.negotiation(world)?;
     if up {
-        talk(world);
+        talk(options, world);
         narrator.traffic(world)?;
+    }
+    if up && options.dpd_loss {
+        narrator.paragraph(
+            "The link fails. The left router sends and hears nothing; it asks, and in the end it gives up.",
+        )?;
+        outage(world);
+        narrator.rest(world)?;
+        narrator.paragraph("The link is back, and the next packet begins anew:")?;
+        ping_until_it_arrives(world);
+        world.run_for(Duration::from_secs(1));
+        narrator.briefly(world)?;
     }
 
     narrator.heading(Step::Termination)?;
@@ -111,7 +163,7 @@ fn tell(options: &Options, world: &mut World<'_>) -> io::Result<bool> {
     }
     world.run_for(Duration::from_secs(5));
     narrator.rest(world)?;
-    narrator.afterwards()?;
+    narrator.paragraph("The next packet finds no SA again, and everything begins anew:")?;
     ping_until_it_arrives(world);
     world.run_for(Duration::from_secs(1));
     narrator.briefly(world)?;
@@ -123,23 +175,65 @@ fn tell(options: &Options, world: &mut World<'_>) -> io::Result<bool> {
     narrator.figures(world)?;
     io::stdout().flush()?;
     let figures = world.recorder.figures();
-    let whole = options.loss > 0.0 || figures.delivered == figures.sent;
+    let by_link = if options.dpd_loss { figures.lost_by_link } else { 0 };
+    let whole = options.loss > 0.0 || figures.delivered + by_link == figures.sent;
     Ok(up && whole && figures.clear == 0 && figures.twice == 0 && figures.astray == 0)
 }
 
 /// Pings, and a stream of UDP both ways: enough for the SAs to reach their limit in bytes and be renewed meanwhile.
-fn talk(world: &mut World<'_>) {
+fn talk(options: &Options, world: &mut World<'_>) {
     for _ in 0..3 {
         world.ping(LEFT, RIGHT);
         world.ping(RIGHT, LEFT);
         world.run_for(Duration::from_millis(200));
     }
     for round in 0..120 {
+        match round {
+            30 if options.rekey_phase1 => renew_phase1(world),
+            60 if options.simultaneous_rekey => {
+                renew(world, LEFT);
+                renew(world, RIGHT);
+            }
+            _ => {}
+        }
         world.udp(LEFT, RIGHT, 200 + round * 8);
         world.udp(RIGHT, LEFT, 1200 - round * 8);
         world.run_for(Duration::from_millis(20));
     }
     world.run_for(Duration::from_secs(2));
+}
+
+// What an engine refuses here it is doing already, by its own clock.
+
+fn renew_phase1(world: &mut World<'_>) {
+    world.note("the left router renews the IKE SA");
+    let ike = world.host(LEFT).node.endpoint.ike_sas().next();
+    if let Some(ike) = ike {
+        let _ = world.request(LEFT, |endpoint, cx| endpoint.rekey_ike(cx, ike.handle));
+    }
+}
+
+fn renew(world: &mut World<'_>, host: HostId) {
+    let name = world.host(host).name.clone();
+    world.note(format!("the {name} router renews its child SAs"));
+    let child = world.host(host).node.endpoint.child_sas().find(|child| !child.replaced);
+    if let Some(child) = child {
+        let _ = world.request(host, |endpoint, cx| endpoint.rekey_child(cx, child.handle));
+    }
+}
+
+/// Nothing passes until the left router has given its peer up.
+fn outage(world: &mut World<'_>) {
+    let fair = world.link.weather;
+    world.link.weather.loss = 100.0;
+    for _ in 0..60 {
+        if world.host(LEFT).node.endpoint.child_sas().next().is_none() {
+            break;
+        }
+        world.udp(LEFT, RIGHT, 100);
+        world.run_for(Duration::from_secs(1));
+    }
+    world.link.weather = fair;
 }
 
 /// Once is enough, unless the link loses it. Whether one arrived.

@@ -12,6 +12,8 @@ use examples::sim::{Entry, HostId, LEFT, RIGHT, What, World};
 use ike_core::event::Event;
 use ike_core::wire::numbers::ExchangeType;
 
+use crate::Mode;
+
 /// The five steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
@@ -33,11 +35,15 @@ impl Step {
         }
     }
 
-    fn explanation(self) -> &'static str {
+    fn explanation(self, mode: Mode) -> &'static str {
         match self {
             Self::InterestingTraffic => {
                 "A packet for the other site meets a policy that says \"protect\". There is no security\n\
                  association yet, so it waits, and IKE is asked for one."
+            }
+            Self::Phase1 if mode == Mode::Aggressive => {
+                "Aggressive mode: three messages do what six do in main mode. The identities are in the clear,\n\
+                 and so is a hash by which anyone may guess the pre-shared key."
             }
             Self::Phase1 => {
                 "Main mode: six messages. Algorithms are agreed, a Diffie-Hellman secret is made, and\n\
@@ -61,7 +67,10 @@ impl Step {
         Some(match &entry.what {
             What::Inside { .. } | What::Holding { .. } => Self::InterestingTraffic,
             What::OnLink { packet, .. } => match (Kind::of(packet), exchange(packet)) {
-                (Some(Kind::Ike), Some(ExchangeType::IDENTITY_PROTECTION)) => Self::Phase1,
+                (
+                    Some(Kind::Ike),
+                    Some(ExchangeType::IDENTITY_PROTECTION | ExchangeType::AGGRESSIVE),
+                ) => Self::Phase1,
                 (Some(Kind::Ike), _) => Self::Phase2,
                 _ => Self::DataTransfer,
             },
@@ -87,6 +96,7 @@ fn exchange(packet: &[u8]) -> Option<ExchangeType> {
 /// Writes to standard output.
 pub(crate) struct Narrator {
     out: io::Stdout,
+    mode: Mode,
     style: Style,
     reader: Reader,
     /// The transcript up to here has been told, or was nothing to tell.
@@ -96,10 +106,11 @@ pub(crate) struct Narrator {
 }
 
 impl Narrator {
-    pub(crate) fn new(world: &mut World<'_>) -> Self {
+    pub(crate) fn new(world: &mut World<'_>, mode: Mode) -> Self {
         world.transcript.set_room(usize::MAX);
         Self {
             out: io::stdout(),
+            mode,
             style: Style {
                 on: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             },
@@ -128,7 +139,12 @@ impl Narrator {
     }
 
     pub(crate) fn heading(&mut self, step: Step) -> io::Result<()> {
-        writeln!(self.out, "\n{}\n{}\n", self.style.bold(step.heading()), step.explanation())
+        writeln!(
+            self.out,
+            "\n{}\n{}\n",
+            self.style.bold(step.heading()),
+            step.explanation(self.mode)
+        )
     }
 
     /// The first negotiation, step by step. The steps overlap in time by a little: with the last message of phase 1 the
@@ -200,8 +216,8 @@ impl Narrator {
         Ok(())
     }
 
-    pub(crate) fn afterwards(&mut self) -> io::Result<()> {
-        writeln!(self.out, "\nThe next packet finds no SA again, and everything begins anew:\n")
+    pub(crate) fn paragraph(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "\n{text}\n")
     }
 
     /// Everything that happened since, a line each.
