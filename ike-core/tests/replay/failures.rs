@@ -86,7 +86,11 @@ fn a_refused_proposal_as_initiator_is_kept_as_a_hint() {
     player.step(0);
     let hint = NotifyType::NO_PROPOSAL_CHOSEN;
     assert_eq!(player.feed(1), Err(Discard::Hint(hint)));
-    assert!(player.events.is_empty());
+    let [Event::Hint { notify, authenticated: false, .. }] = player.events[..] else {
+        panic!("{:?}", player.events)
+    };
+    assert_eq!(notify, hint);
+    player.events.clear();
     for _ in 0..100 {
         player.pass(Duration::from_millis(500));
     }
