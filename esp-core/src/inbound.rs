@@ -237,6 +237,15 @@ impl InboundSa {
         SequenceNumber(self.window.newest())
     }
 
+    pub(crate) const fn window(&self) -> &ReplayWindow {
+        &self.window
+    }
+
+    /// Goes on with this window, having carried `counters`.
+    pub(crate) fn restore(&mut self, window: ReplayWindow, counters: Counters) {
+        (self.window, self.counters) = (window, counters);
+    }
+
     /// Opens a packet in place: what remains is the IP packet inside. The caller still has to check it against policy,
     /// as [`crate::Processor::inbound`] does.
     ///

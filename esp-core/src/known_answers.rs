@@ -308,3 +308,12 @@ fn rfc_7634_appendix_a() {
     inbound.open(&mut packet, Arrival::Esp(outer)).expect("authentic");
     assert_eq!(packet.packet(), inner);
 }
+
+/// Bytes of state per SA. Every SA has the size of the largest transform; a change should be meant.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn sizes_are_pinned() {
+    let sizes = (size_of::<OutboundSa>(), size_of::<InboundSa>(), size_of::<crate::SpdEntry>());
+    let expected = if cfg!(feature = "legacy") { (816, 912, 100) } else { (704, 800, 100) };
+    assert_eq!(sizes, expected);
+}

@@ -14,7 +14,7 @@ use rand_core::CryptoRng;
 use crate::batch::{BATCH, Jobs};
 use crate::packet::{NoRoom, PacketBuf};
 use crate::sa::{Association, Raised};
-use crate::sequence::{SequenceCounter, SequenceNumber};
+use crate::sequence::{NoNumber, SequenceCounter, SequenceNumber};
 use crate::transform::{HighBits, Job, SealKeys};
 use crate::tunnel::{Outer, TunnelOptions};
 use crate::wire::ip::{self, Fragment, Ip, NewHeader};
@@ -72,6 +72,8 @@ pub enum SealError {
     TooLong,
     /// There is too little room around it.
     NoRoom(NoRoom),
+    /// All numbers that its last export reserved are used up: it must be exported again.
+    ReservationSpent,
     /// The SA has reached a hard limit, or its last sequence number; its keys are gone.
     Expired,
 }
@@ -87,6 +89,7 @@ impl fmt::Display for SealError {
             Self::TooBig { mtu } => write!(f, "larger than the {mtu} bytes that fit the path"),
             Self::TooLong => f.write_str("larger than an IP packet can be"),
             Self::NoRoom(room) => room.fmt(f),
+            Self::ReservationSpent => f.write_str("the SA must be exported again"),
             Self::Expired => f.write_str("the SA has expired"),
         }
     }
@@ -451,14 +454,31 @@ impl OutboundSa {
             self.raised.hard = true;
             return Err(SealError::Expired);
         }
-        let Some(sequence) = self.sequence.take() else {
-            self.raised.hard = true;
-            return Err(SealError::Expired);
+        let sequence = match self.sequence.take() {
+            Ok(sequence) => sequence,
+            Err(NoNumber::ReservationSpent) => return Err(SealError::ReservationSpent),
+            Err(NoNumber::Spent) => {
+                self.raised.hard = true;
+                return Err(SealError::Expired);
+            }
         };
         self.counters.count(bytes);
         self.raised.soft |= self.counters.reached(lifetime.soft);
         self.raised.sequence_low |= self.sequence.is_low();
+        self.raised.reservation_low |= self.sequence.is_reservation_low();
         Ok(sequence)
+    }
+
+    /// See [`SequenceCounter::reserve`].
+    pub(crate) fn reserve(&mut self, reserve: u64) -> u64 {
+        self.raised.reservation_low = false;
+        self.sequence.reserve(reserve)
+    }
+
+    /// Goes on behind `last`, having carried `counters`; whether that can be.
+    pub(crate) fn restore(&mut self, last: u64, counters: Counters) -> bool {
+        self.counters = counters;
+        self.sequence.resume(last)
     }
 
     /// Wipes the keys of an SA that has ended. No packet may be prepared and not finished.

@@ -30,7 +30,7 @@ use crate::wire::icmp::{self, IcmpError};
 use crate::wire::ip::Ip;
 use crate::{
     Arrival, Framing, InboundSa, OpenError, OutboundSa, PolicyId, SaError, SaParams, SealError,
-    SequenceNumber, Spi, TrafficSelectors,
+    SequenceNumber, Spi, StateError, TrafficSelectors,
 };
 
 /// All the memory of a [`Processor`]: its sizes are the whole memory budget.
@@ -236,7 +236,7 @@ impl From<SealError> for Discard {
             SealError::NotBetweenTheEnds => Self::Selectors,
             SealError::TooBig { .. } | SealError::TooLong => Self::TooLong,
             SealError::NoRoom(room) => Self::NoRoom(room),
-            SealError::Expired => Self::Expired,
+            SealError::Expired | SealError::ReservationSpent => Self::Expired,
         }
     }
 }
@@ -346,6 +346,14 @@ pub enum Notice {
         /// Its SPI.
         spi: Spi,
     },
+    /// The numbers that the SA's last export reserved run out: it should be exported again
+    /// ([`Processor::export_outbound`]), or it stops.
+    ReservationLow {
+        /// The key manager's name of the SA.
+        owner: u64,
+        /// Its SPI.
+        spi: Spi,
+    },
     /// Sequence numbers run out: the SA should be renewed (RFC 4303 §3.3.3).
     SequenceLow {
         /// The key manager's name of the SA.
@@ -370,6 +378,8 @@ pub enum Direction {
 pub enum InstallError {
     /// The SA makes no sense.
     Sa(SaError),
+    /// The state does not fit the SA.
+    State(StateError),
     /// Every slot is in use.
     Full,
     /// Another inbound SA has this SPI.
@@ -378,6 +388,12 @@ pub enum InstallError {
     DuplicatePolicy(PolicyId),
     /// The selectors of this entry mix families, or a range ends before it starts.
     Selectors(PolicyId),
+}
+
+impl From<StateError> for InstallError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
 }
 
 impl From<SaError> for InstallError {
@@ -390,6 +406,7 @@ impl fmt::Display for InstallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sa(error) => error.fmt(f),
+            Self::State(error) => error.fmt(f),
             Self::Full => f.write_str("the table is full"),
             Self::DuplicateSpi(spi) => write!(f, "SPI {spi} is in use"),
             Self::DuplicatePolicy(id) => write!(f, "policy {} is there twice", id.0),
@@ -466,11 +483,16 @@ impl<'s> Processor<'s> {
         params: SaParams,
         rng: &mut dyn CryptoRng,
     ) -> Result<(), InstallError> {
-        let options = match self.spd.by_id(params.policy).map(|entry| entry.policy) {
+        let sa = OutboundSa::new(params, rng)?;
+        self.put_outbound(sa)
+    }
+
+    fn put_outbound(&mut self, sa: OutboundSa) -> Result<(), InstallError> {
+        let options = match self.spd.by_id(sa.association.policy).map(|entry| entry.policy) {
             Some(Policy::Protect(protect)) => protect.tunnel,
             _ => TunnelOptions::DEFAULT,
         };
-        let sa = OutboundSa::new(params, rng)?.with(options, self.settings.framing);
+        let sa = sa.with(options, self.settings.framing);
         if self.sad.install_outbound(sa)? {
             self.flows.forget();
         }
@@ -595,12 +617,56 @@ impl<'s> Processor<'s> {
                     self.sad.note_outbound(slot);
                     hint = None;
                 }
+                // Nobody needs to negotiate: the host exports the SA and tries again.
+                Err(SealError::ReservationSpent) => return Err(Kept::Hold { policy }),
                 Err(SealError::TooBig { mtu }) => return Err(Kept::TooBig { mtu }),
                 Err(error) => return Err(Kept::Discard(error.into())),
             }
         }
         self.spd.wait(line, &flow);
         Err(Kept::Hold { policy })
+    }
+
+    /// The state of `owner`'s outbound SA for a restart ([`OutboundSa::export`]); `None` if it has none. Looks at every
+    /// slot.
+    pub fn export_outbound(
+        &mut self,
+        owner: u64,
+        reserve: u64,
+        generation: u64,
+    ) -> Option<[u8; OutboundSa::STATE_LEN]> {
+        let slot = self.sad.outbound_of(owner)?;
+        Some(self.sad.outbound_mut(slot)?.export(reserve, generation))
+    }
+
+    /// Installs an outbound SA that goes on from an exported state ([`OutboundSa::import`]).
+    ///
+    /// # Errors
+    /// As [`Self::install_outbound`], and if the state does not fit; then nothing changes.
+    pub fn import_outbound(
+        &mut self,
+        params: SaParams,
+        state: &[u8],
+        generation: u64,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), InstallError> {
+        let sa = OutboundSa::import(params, state, generation, rng)?;
+        self.put_outbound(sa)
+    }
+
+    /// Installs an inbound SA that goes on from an exported state ([`InboundSa::import`]).
+    ///
+    /// # Errors
+    /// As [`Self::install_inbound`], and if the state does not fit; then nothing changes.
+    pub fn import_inbound(
+        &mut self,
+        params: SaParams,
+        state: &[u8],
+        generation: u64,
+        skipped: u64,
+    ) -> Result<(), InstallError> {
+        self.sad.admits_inbound(params.spi)?;
+        self.sad.install_inbound(InboundSa::import(params, state, generation, skipped)?)
     }
 
     /// A dummy packet of `owner`'s outbound SA, made of what is in `packet` (RFC 4303 §2.6); `None` if the owner has no

@@ -17,7 +17,7 @@
 use crate::sequence::SequenceNumber;
 
 /// Words of 64 packets: a window of 1024 and the word that is being filled.
-const WORDS: usize = 17;
+pub(crate) const WORDS: usize = 17;
 /// The same, to reckon with.
 const RING: u64 = 17;
 
@@ -44,6 +44,37 @@ impl ReplayWindow {
     /// An empty window of `size` packets.
     pub(crate) const fn new(size: u16) -> Self {
         Self { newest: 0, size, seen: [0; WORDS] }
+    }
+
+    /// A window as it was; `None` if it cannot have been so: its newest packet is not marked, or packets
+    /// are although there was none.
+    pub(crate) fn restored(size: u16, newest: u64, seen: [u64; WORDS]) -> Option<Self> {
+        let window = Self { newest, size, seen };
+        let marked = seen.iter().any(|word| *word != 0);
+        let newest_marked = window.check(SequenceNumber(newest)).is_err();
+        (if newest == 0 { !marked } else { newest_marked }).then_some(window)
+    }
+
+    /// Takes every number up to `last` as seen.
+    pub(crate) fn skip(&mut self, last: SequenceNumber) {
+        if last.0 > self.newest {
+            self.newest = last.0;
+            self.seen = [u64::MAX; WORDS];
+            // Numbers ahead in the newest word have not been seen; the other words are cleared as the window
+            // comes to them.
+            let (word, bit) = Self::place(last.0);
+            if let Some(seen) = self.seen.get_mut(word) {
+                *seen = bit | bit.wrapping_sub(1);
+            }
+        }
+    }
+
+    pub(crate) const fn size(&self) -> u16 {
+        self.size
+    }
+
+    pub(crate) const fn bits(&self) -> &[u64; WORDS] {
+        &self.seen
     }
 
     /// The highest number accepted; 0 before the first.

@@ -293,6 +293,7 @@ pub(crate) struct Raised {
     pub(crate) soft: bool,
     pub(crate) hard: bool,
     pub(crate) sequence_low: bool,
+    pub(crate) reservation_low: bool,
 }
 
 /// Why an SA cannot be used.

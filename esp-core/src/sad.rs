@@ -223,6 +223,10 @@ impl<'s> Sad<'s> {
 
     /// The same for an outbound SA.
     pub(crate) fn note_outbound(&mut self, slot: usize) {
+        if let Some(held) = self.outbound.get_mut(slot) {
+            // An export took back what was raised: it can be raised, and told, again.
+            held.told.reservation_low &= held.sa.raised.reservation_low;
+        }
         if self.outbound.get(slot).is_some_and(|held| held.sa.raised != held.told) {
             self.outbound.push_pending(slot);
         }
@@ -270,6 +274,10 @@ fn next_notice(
     if raised.soft && !told.soft {
         told.soft = true;
         return Some(Notice::SoftExpired { owner, direction, spi });
+    }
+    if raised.reservation_low && !told.reservation_low {
+        told.reservation_low = true;
+        return Some(Notice::ReservationLow { owner, spi });
     }
     if raised.sequence_low && !told.sequence_low {
         told.sequence_low = true;

@@ -30,12 +30,26 @@ pub(crate) struct SequenceCounter {
     last: u64,
     /// The last number that may be used.
     end: u64,
+    /// The last number that may be used before the next export; `u64::MAX` if there was none.
+    reserved: u64,
+    /// How many numbers that export reserved.
+    reserve: u64,
+}
+
+/// Why there is no next number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoNumber {
+    /// All have been used.
+    Spent,
+    /// All that were reserved have been used.
+    ReservationSpent,
 }
 
 impl SequenceCounter {
     /// Starts behind 0 and ends where the number would cycle (RFC 4303 §3.3.3).
     pub(crate) const fn new(esn: bool) -> Self {
-        Self { last: 0, end: if esn { u64::MAX } else { u32::MAX as u64 } }
+        let end = if esn { u64::MAX } else { u32::MAX as u64 };
+        Self { last: 0, end, reserved: u64::MAX, reserve: 0 }
     }
 
     /// The last number used.
@@ -48,13 +62,34 @@ impl SequenceCounter {
         self.last >= self.end.saturating_sub(self.end / 16)
     }
 
-    /// The next number, once; `None` at the end.
-    pub(crate) fn take(&mut self) -> Option<SequenceNumber> {
+    /// Whether a reservation is three quarters spent.
+    pub(crate) const fn is_reservation_low(&self) -> bool {
+        self.reserved.saturating_sub(self.last) <= self.reserve / 4
+    }
+
+    /// The next number, once.
+    pub(crate) fn take(&mut self) -> Result<SequenceNumber, NoNumber> {
         if self.last >= self.end {
-            return None;
+            return Err(NoNumber::Spent);
+        }
+        if self.last >= self.reserved {
+            return Err(NoNumber::ReservationSpent);
         }
         self.last = self.last.saturating_add(1);
-        Some(SequenceNumber(self.last))
+        Ok(SequenceNumber(self.last))
+    }
+
+    /// Allows `reserve` more numbers, up to the one it gives, and no others until the next call.
+    pub(crate) fn reserve(&mut self, reserve: u64) -> u64 {
+        self.reserved = self.last.saturating_add(reserve).min(self.end);
+        self.reserve = reserve;
+        self.reserved
+    }
+
+    /// Goes on behind `last`; whether that can be.
+    pub(crate) fn resume(&mut self, last: u64) -> bool {
+        self.last = last;
+        last <= self.end
     }
 
     /// As after `last` packets.
@@ -72,13 +107,13 @@ mod tests {
     fn never_cycles() {
         for (esn, end) in [(false, u64::from(u32::MAX)), (true, u64::MAX)] {
             let mut counter = SequenceCounter::new(esn);
-            assert_eq!(counter.take(), Some(SequenceNumber(1)));
+            assert_eq!(counter.take(), Ok(SequenceNumber(1)));
             assert!(!counter.is_low());
             counter.set_last(end - 1);
             assert!(counter.is_low());
-            assert_eq!(counter.take(), Some(SequenceNumber(end)));
-            assert_eq!(counter.take(), None);
-            assert_eq!(counter.take(), None);
+            assert_eq!(counter.take(), Ok(SequenceNumber(end)));
+            assert_eq!(counter.take(), Err(NoNumber::Spent));
+            assert_eq!(counter.take(), Err(NoNumber::Spent));
         }
     }
 }

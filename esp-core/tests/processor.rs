@@ -736,3 +736,80 @@ fn path_mtu_from_an_icmp_error() {
         assert_eq!(a.icmp_error(&forged), None);
     }
 }
+
+/// A number is never used twice, a state neither, and what does not fit is refused.
+#[test]
+fn a_warm_restart() {
+    let mut tables = (Tables::new(), Tables::new());
+    let (mut a, mut b) = pair(&mut tables, Settings::DEFAULT, AES_SHA1, V4, Encap::None);
+    let send = |a: &mut Processor<'_>| {
+        let mut buffer = Buffer::new(&udp_v4(64, 0));
+        (buffer.outbound(a), buffer)
+    };
+    let sequence =
+        |buffer: &Buffer| u32::from_be_bytes(buffer.bytes()[24..28].try_into().expect("four"));
+    for _ in 0..3 {
+        assert!(matches!(send(&mut a).1.inbound(&mut b, Arrival::Ip), Inbound::Deliver { .. }));
+    }
+    let out = a.export_outbound(A, 8, 5).expect("installed");
+    let inn = b.inbound_sas().next().expect("installed").export(5);
+    let after: Vec<_> = (0..8).map(|_| send(&mut a)).collect();
+    assert!(after.iter().all(|(verdict, _)| matches!(verdict, Outbound::Send { .. })));
+    // The ninth waits, in the buffer and not in clear, until there is another export.
+    assert_eq!(send(&mut a).0, Outbound::Hold { policy: PolicyId(1) });
+    let spi = Spi::new(0x1000).expect("not reserved");
+    assert_eq!(a.poll_notice(), Some(Notice::ReservationLow { owner: A, spi }));
+    assert_eq!(a.poll_notice(), None);
+    a.export_outbound(A, 8, 6).expect("installed");
+    assert!(matches!(send(&mut a).0, Outbound::Send { .. }));
+
+    let sa = || params(AES_SHA1, V4, Encap::None, A, 0x1000);
+    let restarted = OutboundSa::import(sa(), &out, 5, &mut rng()).expect("fits");
+    assert_eq!(restarted.last_sequence().0, 11);
+    assert_eq!(restarted.counters().packets, 11);
+    let mut tables = (Memory::new(), Memory::new());
+    let mut a = Processor::new(&mut tables.0, Settings::DEFAULT);
+    a.set_policies(&[SpdEntry::new(PolicyId(1), tunnel_selectors(true), Policy::PROTECT)])
+        .expect("valid");
+    a.import_outbound(sa(), &out, 5, &mut rng()).expect("fits");
+    let (_, mut next) = send(&mut a);
+    assert_eq!(sequence(&next), 12);
+
+    let mut b = Processor::new(&mut tables.1, Settings::DEFAULT);
+    b.set_policies(&[SpdEntry::new(PolicyId(1), tunnel_selectors(false), Policy::PROTECT)])
+        .expect("valid");
+    let peer = || params(AES_SHA1, (V4.1, V4.0), Encap::None, B, 0x1000);
+    b.import_inbound(peer(), &inn, 5, 6).expect("fits");
+    let verdicts: Vec<_> =
+        after.into_iter().map(|(_, mut buffer)| buffer.inbound(&mut b, Arrival::Ip)).collect();
+    // Three were seen, six given up: the last two of the eight are new.
+    assert!(verdicts[..6].iter().all(|verdict| *verdict == Inbound::Discard(Discard::Replay)));
+    assert!(verdicts[6..].iter().all(|verdict| matches!(verdict, Inbound::Deliver { .. })));
+    assert!(matches!(next.inbound(&mut b, Arrival::Ip), Inbound::Deliver { .. }));
+
+    let import = |state: &[u8], generation| {
+        OutboundSa::import(sa(), state, generation, &mut rng()).map(drop)
+    };
+    assert_eq!(import(&out, 6), Err(StateError::Generation));
+    assert_eq!(import(&inn, 5), Err(StateError::Format));
+    for len in 0..out.len() {
+        assert_eq!(import(&out[..len], 5), Err(StateError::Format));
+    }
+    // CVE-2017-7184: a window of another size than the SA's.
+    for len in (0..inn.len()).chain([inn.len() + 1]) {
+        let mut state = inn.to_vec();
+        state.resize(len, 0);
+        let refused = InboundSa::import(peer(), &state, 5, 0).map(drop);
+        assert_eq!(refused, Err(StateError::Format), "{len}");
+    }
+    let mut other = peer();
+    other.replay_window = 128;
+    assert_eq!(InboundSa::import(other, &inn, 5, 0).map(drop), Err(StateError::OtherSa));
+    let mut impossible = out;
+    impossible[24] = 1;
+    assert_eq!(import(&impossible, 5), Err(StateError::Numbers));
+    let mut impossible = inn;
+    // A newest number that is not marked as seen.
+    impossible[31] = 9;
+    assert_eq!(InboundSa::import(peer(), &impossible, 5, 0).map(drop), Err(StateError::Numbers));
+}

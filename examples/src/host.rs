@@ -320,6 +320,8 @@ impl<'s> Node<'s> {
             Notice::SoftExpired { owner, .. } | Notice::SequenceLow { owner, .. } => {
                 self.endpoint.rekey_child(cx, ChildSaHandle::from_owner(owner))
             }
+            // This host exports nothing: its SAs end with it.
+            Notice::ReservationLow { .. } => Ok(()),
             Notice::HardExpired { owner, .. } => {
                 self.endpoint.delete_child(cx, ChildSaHandle::from_owner(owner))
             }
