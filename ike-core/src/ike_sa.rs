@@ -108,6 +108,8 @@ pub(crate) struct IkeSa {
     pub(crate) liveness: Liveness,
     pub(crate) wanted: Vec<ChildId, WANTED>,
     pub(crate) message_ids: Vec<u32, MESSAGE_IDS>,
+    /// The peer has deleted it: it only verifies what is still under way.
+    pub(crate) closing: bool,
     /// The successor, once there is one, and until when this one stays for exchanges under way.
     pub(crate) replaced_by: Option<IkeSaHandle>,
     /// The IKE SA that this one is to replace.
@@ -140,6 +142,7 @@ impl IkeSa {
             liveness: Liveness::default(),
             wanted: Vec::new(),
             message_ids: Vec::new(),
+            closing: false,
             replaced_by: None,
             replaces: None,
             pending: Pending::default(),
@@ -171,6 +174,11 @@ impl IkeSa {
     /// Whether so many message ids are used that the IKE SA should be renewed.
     pub(crate) fn message_ids_near_full(&self) -> bool {
         self.message_ids.len() >= MESSAGE_IDS.saturating_sub(MESSAGE_IDS / 4)
+    }
+
+    /// Established, and good for new exchanges.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.is_established() && !self.closing
     }
 
     /// The earliest of its deadlines.

@@ -422,6 +422,32 @@ fn an_ike_sa_is_renewed_and_its_children_live_on() {
 }
 
 #[test]
+fn deletes_may_overtake_each_other_and_some_may_be_lost() {
+    for lost in 0..2 {
+        pair(false, |a, b, config_a, config_b| {
+            begin(a, config_a);
+            let mut now = 0;
+            run(&mut now, 10_000, a, b, config_a, config_b);
+            let ike = a.endpoint.ike_sas().next().unwrap().handle;
+            let at = Instant::from_millis(now);
+            let mut cx = Context { now: at, rng: &mut a.rng, config: config_a };
+            a.endpoint.delete_ike(&mut cx, ike).unwrap();
+            let mut deletes = a.turn(at, config_a);
+            assert_eq!(deletes.len(), 3, "the children's twice, the IKE SA's once");
+            deletes.remove(lost);
+            for (path, mut datagram) in deletes.into_iter().rev() {
+                let mut cx = Context { now: at, rng: &mut b.rng, config: config_b };
+                b.endpoint.handle_datagram(&mut cx, mirror(path), &mut datagram).unwrap();
+            }
+            let until = now + 60_000;
+            run(&mut now, until, a, b, config_a, config_b);
+            assert_eq!(b.endpoint.ike_sas().count(), 0);
+            assert_eq!(b.endpoint.child_sas().count(), 0);
+        });
+    }
+}
+
+#[test]
 fn deleting_takes_everything_down_on_both_sides() {
     pair(false, |a, b, config_a, config_b| {
         begin(a, config_a);

@@ -5,7 +5,7 @@ use crate::config::{ChildId, PeerConfig, PeerId, Phase1Mode};
 use crate::endpoint::{Context, Endpoint, Path};
 use crate::error::{ApiError, Capacity, Error};
 use crate::event::{ChildSaHandle, DownReason, IkeSaHandle, Role};
-use crate::ike_sa::Phase;
+use crate::ike_sa::{IkeSa, Phase};
 use crate::phase1::negotiate::{Suite, is_known};
 use crate::phase2::negotiate;
 
@@ -71,20 +71,18 @@ impl Endpoint<'_> {
             return Err(ApiError::UnknownAlgorithm);
         }
         let digest = self.digests.of_address(crate::digest::Kind::Peer, peer.0, path.remote.ip());
-        let newest = |phase_is: fn(Phase) -> bool| {
+        let newest = |matches: fn(&IkeSa) -> bool| {
             self.store
                 .ikes_by_peer
                 .candidates(digest)
                 .filter(|index| {
                     self.store.ikes.get(*index).is_some_and(|ike| {
-                        ike.peer == peer
-                            && ike.path.remote.ip() == path.remote.ip()
-                            && phase_is(ike.phase)
+                        ike.peer == peer && ike.path.remote.ip() == path.remote.ip() && matches(ike)
                     })
                 })
                 .max_by_key(|index| self.store.ikes.serial(*index))
         };
-        if let Some(index) = newest(|phase| phase == Phase::Established) {
+        if let Some(index) = newest(IkeSa::is_usable) {
             let owner = self.store.ikes.get(index).map_or(0, |ike| ike.owner);
             // A pair that only receives is no help to a host that wants to send.
             let carries = |sa: &child_sa::ChildSa| {
@@ -98,7 +96,7 @@ impl Endpoint<'_> {
                 .map(|_| ())
                 .map_err(|error| api_error(&error));
         }
-        let index = match newest(|phase| phase == Phase::HalfOpen) {
+        let index = match newest(|ike| ike.phase == Phase::HalfOpen) {
             Some(index) => index,
             None => self.initiate_peer(cx, &config, path)?.index,
         };
@@ -160,7 +158,7 @@ impl Endpoint<'_> {
     /// [`ApiError::Stale`], [`ApiError::NotEstablished`], or as [`Self::initiate`].
     pub fn rekey_ike(&mut self, cx: &mut Context<'_>, ike: IkeSaHandle) -> Result<(), ApiError> {
         let sa = self.ike(ike).ok_or(ApiError::Stale)?;
-        if !sa.is_established() {
+        if !sa.is_usable() {
             return Err(ApiError::NotEstablished);
         }
         self.renew_ike(cx, ike.index)
@@ -214,17 +212,9 @@ impl Endpoint<'_> {
         if ike.is_established() {
             let owner = ike.owner;
             // Other IKE SAs with the same peer keep its children.
-            let last = self.newest_ike_of(owner) == Some(index);
+            let last = self.newest_ike_of(owner).is_none_or(|newest| newest == index);
             if last {
-                let mut next = self.store.children_by_owner.candidates(owner).next();
-                while let Some(child) = next {
-                    next = self.store.children_by_owner.behind(child);
-                    let Some(sa) = self.store.children.get(child) else { continue };
-                    if sa.owner == owner && sa.phase != child_sa::Phase::Negotiating {
-                        let inbound = sa.inbound;
-                        self.send_delete_child(cx, index, inbound);
-                    }
-                }
+                self.send_delete_children(cx, index, owner);
                 self.end_children_of(owner, reason);
             }
             self.send_delete_ike(cx, index);

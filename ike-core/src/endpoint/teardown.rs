@@ -335,6 +335,31 @@ impl Endpoint<'_> {
         });
     }
 
+    /// Tells the peer that we do not receive with any of an owner's SPIs any more, many in one message. Nothing answers a
+    /// Delete, and the loss of these leaves the peer sending into the void: they go twice.
+    pub(crate) fn send_delete_children(&mut self, cx: &mut Context<'_>, ike: u16, owner: u64) {
+        /// SPIs of one message: as many as fit where replies wait.
+        const MOST: usize = 32;
+        let mut next = self.store.children_by_owner.candidates(owner).next();
+        while next.is_some() {
+            let mut spis: heapless::Vec<u8, { 4 * MOST }> = heapless::Vec::new();
+            while let Some(child) = next.filter(|_| !spis.is_full()) {
+                next = self.store.children_by_owner.behind(child);
+                let Some(sa) = self.store.children.get(child) else { continue };
+                if sa.owner == owner && sa.phase != child_sa::Phase::Negotiating {
+                    let _ = spis.extend_from_slice(&sa.inbound.to_be_bytes());
+                }
+            }
+            let Some(delete) = DeletePayload::esp(&spis) else { continue };
+            for _ in 0..2 {
+                self.send_informational(cx, ike, |message| {
+                    delete.emit(message)?;
+                    Ok(())
+                });
+            }
+        }
+    }
+
     /// Tells the peer that the IKE SA ends.
     pub(crate) fn send_delete_ike(&mut self, cx: &mut Context<'_>, index: u16) {
         let Some(ike) = self.store.ikes.get(index) else { return };
@@ -360,23 +385,20 @@ impl Endpoint<'_> {
         let sa = self.store.children.get(child)?;
         let (index, serial) = sa.ike;
         if self.store.ikes.is(index, serial)
-            && self.store.ikes.get(index).is_some_and(ike_sa::IkeSa::is_established)
+            && self.store.ikes.get(index).is_some_and(ike_sa::IkeSa::is_usable)
         {
             return Some(index);
         }
         self.newest_ike_of(sa.owner)
     }
 
-    /// The newest established IKE SA of an owner.
+    /// The newest established IKE SA of an owner that the peer has not deleted.
     pub(crate) fn newest_ike_of(&self, owner: u64) -> Option<u16> {
         self.store
             .ikes_by_owner
             .candidates(owner)
             .filter(|index| {
-                self.store
-                    .ikes
-                    .get(*index)
-                    .is_some_and(|ike| ike.owner == owner && ike.is_established())
+                self.store.ikes.get(*index).is_some_and(|ike| ike.owner == owner && ike.is_usable())
             })
             .max_by_key(|index| self.store.ikes.serial(*index))
     }

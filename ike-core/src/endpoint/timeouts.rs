@@ -95,6 +95,9 @@ impl Endpoint<'_> {
         };
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= cx.now);
         if passed(ike.schedule.hard) {
+            if ike.closing {
+                return self.end_ike(cx, index, DownReason::PeerDeleted);
+            }
             let reason =
                 if ike.replaced_by.is_some() { DownReason::Replaced } else { DownReason::Expired };
             self.send_delete_ike(cx, index);

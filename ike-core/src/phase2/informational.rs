@@ -229,7 +229,19 @@ impl Endpoint<'_> {
             .get(found)
             .and_then(|ike| cx.config.peers.peer(ike.peer))
             .is_some_and(|peer| peer.quirks.delete_ike_deletes_children);
-        self.end_ike(cx, found, DownReason::PeerDeleted);
+        // Deletes of its children may have been overtaken by this one: the keys stay a moment longer, to verify them.
+        let end = cx.now.after(cx.config.timing.linger);
+        if let Some(ike) = self.store.ikes.get_mut(found) {
+            if ike.closing {
+                return;
+            }
+            ike.closing = true;
+            ike.liveness.due = None;
+            ike.keepalive = None;
+            ike.schedule.soft = None;
+            ike.schedule.hard = Some(ike.schedule.hard.map_or(end, |hard| hard.min(end)));
+        }
+        self.refresh_ike(found);
         // Its renewal has adopted them, if there is one.
         if with_children && self.newest_ike_of(owner).is_none() {
             self.end_children_of(owner, DownReason::PeerDeleted);

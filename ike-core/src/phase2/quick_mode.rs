@@ -363,6 +363,9 @@ impl Endpoint<'_> {
     ) -> Result<(), Discard> {
         let ike = self.store.ikes.get(ike_index).ok_or(Discard::UnknownSa)?;
         let message_id = header.message_id;
+        if !ike.is_usable() {
+            return Err(Discard::UnknownSa);
+        }
         if ike.message_ids.contains(&message_id) {
             return Err(PeerMisbehaved::MessageIdReused(message_id).into());
         }

@@ -75,6 +75,16 @@ impl<'a> DeletePayload<'a> {
         Some(Self { doi: Doi::IPSEC, protocol, spi_size, count: 1, spis: spi })
     }
 
+    /// The payload that deletes several ESP SAs, whose SPIs stand one behind the other in `spis`; `None` unless those are
+    /// 1 to 65 535 SPIs of four bytes.
+    #[must_use]
+    pub fn esp(spis: &'a [u8]) -> Option<Self> {
+        let count = u16::try_from(spis.len() / 4).ok().filter(|count| *count != 0)?;
+        let whole = spis.len() == usize::from(count).saturating_mul(4);
+        let (doi, protocol) = (Doi::IPSEC, ProtocolId::ESP);
+        whole.then_some(Self { doi, protocol, spi_size: 4, count, spis })
+    }
+
     /// Appends the payload to `message`; returns where its body stands.
     ///
     /// # Errors
@@ -114,6 +124,15 @@ mod tests {
     use hex_literal::hex;
 
     use super::*;
+
+    #[test]
+    fn several_esp_spis_in_one() {
+        let all = DeletePayload::esp(&BODY[8..]).unwrap();
+        assert_eq!(DeletePayload::parse(&BODY, 0).unwrap(), all);
+        for len in [0, 3, 5, 4 * 65_536] {
+            assert_eq!(DeletePayload::esp(&std::vec![1; len]), None);
+        }
+    }
 
     const BODY: [u8; 16] = hex!("00000001 03 04 0002 c0ffee01 c0ffee02");
 
