@@ -30,23 +30,31 @@ mod session;
 #[path = "replay/watch.rs"]
 mod watch;
 
-use player::play;
+use player::{Link, play};
 use session::End;
 
-/// One test for each end of each session.
+/// Three tests for each session: in the place of either end, and in both with forged and repeated datagrams.
 macro_rules! replay {
     ($($(#[$attribute:meta])* $name:ident: $file:literal;)*) => {
         $($(#[$attribute])* mod $name {
             use super::*;
 
+            const TEXT: &str = include_str!(concat!("vectors/sessions/", $file, ".json"));
+
             #[test]
             fn as_initiator() {
-                play(include_str!(concat!("vectors/sessions/", $file, ".json")), End::A);
+                play(TEXT, End::A, Link::Plain);
             }
 
             #[test]
             fn as_responder() {
-                play(include_str!(concat!("vectors/sessions/", $file, ".json")), End::B);
+                play(TEXT, End::B, Link::Plain);
+            }
+
+            #[test]
+            fn with_forgeries_and_duplicates() {
+                play(TEXT, End::A, Link::Hostile);
+                play(TEXT, End::B, Link::Hostile);
             }
         })*
     };

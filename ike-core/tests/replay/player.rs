@@ -22,13 +22,29 @@ use crate::watch::Watch;
 const PEER: PeerId = PeerId(1);
 
 /// Plays the whole session, and looks whether everything was derived as recorded and nothing is left at the end.
-pub(crate) fn play(text: &str, end: End) {
+pub(crate) fn play(text: &str, end: End, link: Link) {
     let session = Session::read(text);
     let mut player = Player::new(&session, end);
-    for index in 0..session.messages.len() {
+    for (index, message) in session.messages.iter().enumerate() {
+        let hostile = link == Link::Hostile && message.from != end && !message.unsupported;
+        if hostile {
+            player.forge(index);
+        }
         player.step(index);
+        if hostile {
+            player.repeat(index);
+        }
     }
     player.finish();
+}
+
+/// What lies between the two ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Each datagram comes in once, as it was.
+    Plain,
+    /// Before each one, forgeries of it; behind it, a duplicate. The session goes on as if there were none, to the byte.
+    Hostile,
 }
 
 /// An engine in the place of one end.
@@ -142,6 +158,37 @@ impl<'s> Player<'s> {
         let result = self.feed(index);
         assert!(self.script.is_used_up());
         result
+    }
+
+    /// Each byte that a hash covers is changed in turn: none of these datagrams has any effect.
+    fn forge(&mut self, index: usize) {
+        let message = &self.session.messages[index];
+        let Some(covered) = message.covered() else { return };
+        let path = self.path(message);
+        // Cookies and message id; the other fields of the header are covered by nothing.
+        for at in (0..16).chain(20..24).chain(covered) {
+            let mut forged = message.datagram.clone();
+            forged[at] ^= 1 << (at % 8);
+            let result = self.with(|endpoint, cx| endpoint.handle_datagram(cx, path, &mut forged));
+            assert!(result.is_err(), "message {index} with byte {at} changed");
+        }
+        let before = (self.outbox.len(), self.events.len());
+        self.drain();
+        assert_eq!((self.outbox.len(), self.events.len()), before, "message {index} forged");
+    }
+
+    /// The message comes in once more. At most, the answer goes out once more.
+    fn repeat(&mut self, index: usize) {
+        let (sent, events) = (self.outbox.len(), self.events.len());
+        let result = self.feed(index);
+        // Informational exchanges are not remembered, since repeating them does no harm.
+        let informational =
+            self.session.messages[index].header().exchange == ExchangeType::INFORMATIONAL;
+        assert!(result.is_err() || informational, "message {index} twice");
+        assert_eq!(self.events.len(), events, "message {index} twice: {:?}", self.events);
+        let again: Vec<_> = self.outbox.drain(sent..).collect();
+        assert!(again.len() <= 1, "message {index} twice");
+        assert!(again.iter().all(|datagram| Some(datagram) == self.outbox.back()));
     }
 
     /// Makes us send a message, if nothing that came in has, and compares it with the recorded one.

@@ -1,6 +1,7 @@
 //! A recorded session, read from `vectors/sessions/*.json`. End a began it, end b answered.
 
 use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
 
 use esp_core::{
     Addresses, Aead, BlockCipher, Integrity, Mode, PortRange, Protocol, Selector, TrafficSelectors,
@@ -199,6 +200,17 @@ impl Message {
     pub(crate) fn payloads(&self) -> Vec<(PayloadType, Vec<u8>)> {
         let chain = self.plaintext.as_deref().unwrap_or(&self.datagram[HEADER_LEN..]);
         payloads(self.header().next_payload, chain)
+    }
+
+    /// Where in the datagram stands what a hash covers, if it is encrypted: all payloads in phase 2; in phase 1 those
+    /// up to the hash, for a notify behind it (RFC 2409 §5) is covered by nothing.
+    pub(crate) fn covered(&self) -> Option<Range<usize>> {
+        self.plaintext.as_ref()?;
+        let payloads = self.payloads();
+        let hash = payloads.iter().position(|(kind, _)| *kind == PayloadType::HASH)?;
+        let count = if self.is_phase1() { hash + 1 } else { payloads.len() };
+        let len: usize = payloads[..count].iter().map(|(_, body)| 4 + body.len()).sum();
+        Some(HEADER_LEN..HEADER_LEN + len)
     }
 
     /// The body of the first payload of a kind.
