@@ -1,24 +1,52 @@
 //! How much RAM the two crates take, and on what: all of it is in two types whose sizes the host chooses.
 //!
-//! `cargo run --release -p examples --bin memory`. The figures are of the machine that runs it: on a 32-bit
-//! microcontroller pointers, and so some of the slots, are smaller.
+//! `cargo run -p examples --bin memory` prints a table in Markdown, which the README shows. The figures are of a 64-bit
+//! machine; on a 32-bit microcontroller pointers, and so some of the slots, are smaller.
 
 use esp_core::Tables;
-use ike_core::Resources;
+use ike_core::{Footprint, Resources};
+
+/// What goes into one line of the table.
+struct Row {
+    peers: usize,
+    children: usize,
+    engine: Footprint,
+    policies: usize,
+    security_associations: usize,
+}
 
 /// A configuration: what a device is for, and the sizes that serve it.
 ///
-/// A renewal overlaps with what it renews, so there is one IKE SA more than peers (one in eight of many), and half as
-/// many child SAs again. As many exchanges run at once as there are renewals; a message of 1 280 bytes holds four
-/// proposals, a key of MODP-4096 and their company.
+/// A renewal overlaps with what it renews, so there are more IKE SAs than peers (one in eight of many), and half as many
+/// child SAs again. As many exchanges run at once as there are renewals. A message of 1 280 bytes holds four proposals, a
+/// key of MODP-4096 and their company.
 macro_rules! row {
-    ($peers:literal peers, $children:literal children: $ikes:literal, $exchanges:literal, $sas:literal, $policies:literal) => {{
-        let engine = Resources::<$ikes, $exchanges, $sas, 1_280>::footprint();
-        let data_plane = size_of::<Tables<$policies, $sas, 0>>();
+    ($peers:literal peers, $children:literal children: $ikes:literal IKE SAs, $exchanges:literal exchanges,
+     $sas:literal pairs, $policies:literal policies) => {
+        Row {
+            peers: $peers,
+            children: $children,
+            engine: Resources::<$ikes, $exchanges, $sas, 1_280>::footprint(),
+            policies: size_of::<Tables<$policies, $sas, 0>>() - size_of::<Tables<0, $sas, 0>>(),
+            security_associations: size_of::<Tables<0, $sas, 0>>(),
+        }
+    };
+}
+
+fn main() {
+    let rows = [
+        row!(1 peers, 2 children: 2 IKE SAs, 3 exchanges, 3 pairs, 8 policies),
+        row!(8 peers, 16 children: 10 IKE SAs, 8 exchanges, 24 pairs, 32 policies),
+        row!(64 peers, 256 children: 72 IKE SAs, 32 exchanges, 384 pairs, 300 policies),
+    ];
+    println!(
+        "| peers | children | IKE SAs | exchanges | child SAs | messages | replies | Diffie-Hellman | ike-core | \
+         policies | SAs | esp-core |"
+    );
+    println!("|{}", "--:|".repeat(12));
+    for Row { peers, children, engine, policies, security_associations } in rows {
         println!(
-            "{:>5} {:>8}  {:>8} {:>9} {:>9} {:>9} {:>9} {:>8} {:>9}  {:>10}",
-            $peers,
-            $children,
+            "| {peers} | {children} | {} | {} | {} | {} | {} | {} | **{}** | {policies} | {security_associations} | **{}** |",
             engine.ike_sas,
             engine.exchanges,
             engine.child_sas,
@@ -26,26 +54,7 @@ macro_rules! row {
             engine.replies,
             engine.work,
             engine.total,
-            data_plane
+            policies + security_associations,
         );
-    }};
-}
-
-fn main() {
-    println!("Bytes of RAM. No heap is used beyond them; the stack is not in them.\n");
-    println!(
-        "             ike_core::Resources                                                        esp_core::Tables"
-    );
-    println!(
-        "peers children   IKE SAs exchanges child SAs  messages   replies  DH work     total       total"
-    );
-    row!(1 peers, 2 children: 2, 3, 3, 8);
-    row!(8 peers, 16 children: 10, 8, 24, 32);
-    row!(64 peers, 256 children: 72, 32, 384, 300);
-    println!(
-        "\nmessages: what was sent last, kept for retransmission, and what the peer sent, of each exchange."
-    );
-    println!(
-        "Diffie-Hellman has one work area, whatever the number of exchanges that wait for it."
-    );
+    }
 }
