@@ -292,6 +292,7 @@ impl OutboundSa {
     }
 
     /// The same for a packet whose headers have been read.
+    #[inline]
     pub(crate) fn prepare_parsed(
         &mut self,
         packet: &mut PacketBuf<'_>,
@@ -430,7 +431,7 @@ impl OutboundSa {
     fn inner_mtu(&self, fixed: usize, kept: usize) -> u16 {
         let transform = self.association.transform;
         let room = self.limit().saturating_sub(fixed.saturating_sub(esp::TRAILER_LEN));
-        let whole = room.saturating_sub(room.checked_rem(transform.alignment()).unwrap_or(0));
+        let whole = room & !transform.alignment().wrapping_sub(1);
         let inner = whole.saturating_sub(esp::TRAILER_LEN).saturating_add(kept);
         u16::try_from(inner).unwrap_or(u16::MAX)
     }

@@ -203,12 +203,8 @@ impl Transform {
 
     /// Bytes of padding behind `payload_len` bytes, less than [`Self::alignment`].
     #[must_use]
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "the alignment is not zero; the subtraction is of a remainder from its divisor"
-    )]
     pub const fn padding_len(self, payload_len: usize) -> usize {
-        let alignment = self.alignment();
-        (alignment - payload_len.wrapping_add(2) % alignment) % alignment
+        // Alignments are powers of two: what is missing to the next multiple.
+        payload_len.wrapping_add(2).wrapping_neg() & self.alignment().wrapping_sub(1)
     }
 }
