@@ -127,23 +127,14 @@ pub(crate) enum Incoming {
 /// Finds ESP in an incoming packet. `encap_port` is our UDP port for it; `None` takes any.
 pub(crate) fn locate(
     packet: &[u8],
-    arrival: Arrival,
+    arrival: &Arrival,
     encap_port: Option<u16>,
 ) -> Result<Incoming, OpenError> {
-    let outer = match arrival {
-        Arrival::Esp(outer) => {
-            let (spi, low) = esp::parse_header(packet).ok_or(OpenError::Malformed)?;
-            return Ok(Incoming::Esp(Located {
-                spi,
-                low,
-                esp: 0..packet.len(),
-                header: None,
-                outer,
-            }));
-        }
-        Arrival::Ip => Ip::parse(packet).map_err(|_| OpenError::Malformed)?,
-    };
-    let ip = outer;
+    if let Arrival::Esp(outer) = *arrival {
+        let (spi, low) = esp::parse_header(packet).ok_or(OpenError::Malformed)?;
+        return Ok(Incoming::Esp(Located { spi, low, esp: 0..packet.len(), header: None, outer }));
+    }
+    let ip = Ip::parse(packet).map_err(|_| OpenError::Malformed)?;
     let behind_ip = packet.get(ip.payload_at..ip.total_len).ok_or(OpenError::Malformed)?;
     let (encap, esp_at, esp_len) = match ip.protocol {
         esp::PROTOCOL if ip.fragment != Fragment::Whole => return Err(OpenError::Fragment),
@@ -305,7 +296,7 @@ impl InboundSa {
         packet: &PacketBuf<'_>,
         arrival: Arrival,
     ) -> Result<(Located, SequenceNumber), OpenError> {
-        match locate(packet.packet(), arrival, None)? {
+        match locate(packet.packet(), &arrival, None)? {
             Incoming::Esp(located) if located.spi == self.association.spi => {
                 let sequence = self.admit(packet, &located)?;
                 Ok((located, sequence))

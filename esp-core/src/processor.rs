@@ -151,6 +151,20 @@ pub enum Inbound {
     Discard(Discard),
 }
 
+/// The verdict on a packet that came out of an SA, but for the outside it came from.
+struct Accepted {
+    owner: u64,
+    policy: PolicyId,
+    advanced: bool,
+}
+
+impl Accepted {
+    const fn deliver(self, located: &Located) -> Inbound {
+        let Self { owner, policy, advanced } = self;
+        Inbound::Deliver { owner, policy, advanced, outer: located.outer }
+    }
+}
+
 /// The verdicts that do not send: what [`Outbound`] is without its largest part.
 enum Kept {
     Bypass,
@@ -293,14 +307,6 @@ impl Stats {
             Outbound::Hold { .. } => increase(&mut self.held),
             Outbound::TooBig { .. } => increase(&mut self.too_big),
             Outbound::Discard(reason) => self.count_discard(*reason),
-        }
-    }
-
-    fn count_inbound(&mut self, verdict: &Inbound) {
-        match verdict {
-            Inbound::Deliver { .. } => increase(&mut self.delivered),
-            Inbound::Bypass => increase(&mut self.bypassed),
-            Inbound::Discard(reason) => self.count_discard(*reason),
         }
     }
 
@@ -538,7 +544,7 @@ impl<'s> Processor<'s> {
 
     /// An outgoing IP packet, forwarded or the device's own.
     pub fn outbound(&mut self, packet: &mut PacketBuf<'_>) -> Outbound {
-        let verdict = match self.prepare_outbound(packet, None) {
+        match self.prepare_outbound(packet, None) {
             Ok((slot, prepared)) => {
                 if let Some(sa) = self.sad.outbound(slot) {
                     sa.finish(packet, &prepared);
@@ -546,17 +552,24 @@ impl<'s> Processor<'s> {
                 self.sad.note_outbound(slot);
                 self.sent(slot, &prepared)
             }
-            Err(kept) => kept.into(),
-        };
-        self.stats.count_outbound(&verdict);
-        verdict
+            Err(kept) => self.kept(kept),
+        }
     }
 
-    fn sent(&self, slot: usize, prepared: &Prepared) -> Outbound {
+    fn sent(&mut self, slot: usize, prepared: &Prepared) -> Outbound {
         match self.sad.outbound(slot) {
-            Some(sa) => Outbound::Send { outer: sa.outer(prepared), owner: sa.owner() },
-            None => Outbound::Discard(Discard::NoPolicy),
+            Some(sa) => {
+                increase(&mut self.stats.sent);
+                Outbound::Send { outer: sa.outer(prepared), owner: sa.owner() }
+            }
+            None => self.kept(Kept::Discard(Discard::NoPolicy)),
         }
+    }
+
+    fn kept(&mut self, kept: Kept) -> Outbound {
+        let verdict = kept.into();
+        self.stats.count_outbound(&verdict);
+        verdict
     }
 
     /// Outgoing IP packets, of any SAs and lengths. The verdicts are those that [`Self::outbound`]
@@ -571,9 +584,8 @@ impl<'s> Processor<'s> {
                         jobs.push(prepared.job(at, slot, packet));
                         self.sent(slot, &prepared)
                     }
-                    Err(kept) => kept.into(),
+                    Err(kept) => self.kept(kept),
                 };
-                self.stats.count_outbound(verdict);
             }
             for (slot, jobs) in by_sa(jobs.sorted()) {
                 if let Some(sa) = self.sad.outbound_mut(slot) {
@@ -747,18 +759,36 @@ impl<'s> Processor<'s> {
 
     /// An incoming packet, forwarded or for the device itself.
     pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, arrival: Arrival) -> Inbound {
-        let verdict = match self.admit(packet, arrival) {
-            Ok((slot, located, sequence)) => {
-                let opened = self
-                    .sad
-                    .inbound_mut(slot)
-                    .map(|sa| sa.conclude(packet, &located, sequence, Verified::NotYet));
-                self.judge_opened(slot, packet.packet(), &located, opened)
-            }
-            Err(verdict) => verdict,
-        };
-        self.stats.count_inbound(&verdict);
-        verdict
+        // What was found stays where it is, and the verdict is made where it goes: both are large, and
+        // moving them would cost as much as all other book-keeping.
+        let incoming = locate(packet.packet(), &arrival, Some(self.settings.encap_port));
+        match &incoming {
+            Ok(Incoming::Esp(located)) => match self.accept(packet, located) {
+                Ok(accepted) => {
+                    increase(&mut self.stats.delivered);
+                    accepted.deliver(located)
+                }
+                Err(reason) => self.discarded(reason),
+            },
+            Ok(Incoming::Clear(ip)) => self.judge_clear(packet.packet(), ip),
+            Err(error) => self.discarded((*error).into()),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        located: &Located,
+    ) -> Result<Accepted, Discard> {
+        let (slot, sequence) = self.admit(packet, located)?;
+        let sa = self.sad.inbound_mut(slot).ok_or(Discard::UnknownSpi)?;
+        let opened = sa.conclude(packet, located, sequence, Verified::NotYet);
+        self.judge_opened(slot, packet.packet(), &opened)
+    }
+
+    fn discarded(&mut self, reason: Discard) -> Inbound {
+        self.stats.count_discard(reason);
+        Inbound::Discard(reason)
     }
 
     /// Incoming packets, of any SAs and lengths. The verdicts are those that [`Self::inbound`] would
@@ -778,18 +808,27 @@ impl<'s> Processor<'s> {
             let mut admitted = [const { None }; BATCH];
             let each = packets.iter().zip(arrivals).zip(verdicts.iter_mut()).zip(&mut admitted);
             for (at, (((packet, arrival), verdict), admitted)) in each.enumerate() {
-                match self.admit(packet, *arrival) {
-                    Ok((slot, located, sequence)) => {
+                let port = Some(self.settings.encap_port);
+                let located = match locate(packet.packet(), arrival, port) {
+                    Ok(Incoming::Esp(located)) => located,
+                    Ok(Incoming::Clear(ip)) => {
+                        *verdict = self.judge_clear(packet.packet(), &ip);
+                        continue;
+                    }
+                    Err(error) => {
+                        *verdict = self.discarded(error.into());
+                        continue;
+                    }
+                };
+                match self.admit(packet, &located) {
+                    Ok((slot, sequence)) => {
                         let sa = self.sad.inbound(slot);
                         if let Some(job) = sa.and_then(|sa| sa.job(at, slot, &located, sequence)) {
                             jobs.push(job);
                         }
                         *admitted = Some((slot, located, sequence));
                     }
-                    Err(refused) => {
-                        self.stats.count_inbound(&refused);
-                        *verdict = refused;
-                    }
+                    Err(reason) => *verdict = self.discarded(reason),
                 }
             }
             let mut verified = [Verified::NotYet; BATCH];
@@ -801,68 +840,55 @@ impl<'s> Processor<'s> {
             let each = packets.iter_mut().zip(verdicts).zip(&admitted).zip(verified);
             for (((packet, verdict), admitted), verified) in each {
                 let Some((slot, located, sequence)) = admitted else { continue };
-                let opened = self
-                    .sad
-                    .inbound_mut(*slot)
-                    .map(|sa| sa.conclude(packet, located, *sequence, verified));
-                *verdict = self.judge_opened(*slot, packet.packet(), located, opened);
-                self.stats.count_inbound(verdict);
+                let Some(sa) = self.sad.inbound_mut(*slot) else { continue };
+                let opened = sa.conclude(packet, located, *sequence, verified);
+                *verdict = match self.judge_opened(*slot, packet.packet(), &opened) {
+                    Ok(accepted) => {
+                        increase(&mut self.stats.delivered);
+                        accepted.deliver(located)
+                    }
+                    Err(reason) => self.discarded(reason),
+                };
             }
         }
     }
 
-    /// Everything up to the cryptography: the slot of the SA and what was found of the packet, or
-    /// the verdict.
+    /// Everything up to the cryptography: the slot of the SA and the packet's number.
     fn admit(
-        &mut self,
+        &self,
         packet: &PacketBuf<'_>,
-        arrival: Arrival,
-    ) -> Result<(usize, Located, SequenceNumber), Inbound> {
-        let located = match locate(packet.packet(), arrival, Some(self.settings.encap_port)) {
-            Ok(Incoming::Esp(located)) => located,
-            Ok(Incoming::Clear(ip)) => return Err(self.judge_clear(packet.packet(), &ip)),
-            Err(error) => return Err(Inbound::Discard(error.into())),
-        };
-        let unknown = Inbound::Discard(Discard::UnknownSpi);
-        let slot = self.sad.inbound_slot(located.spi).ok_or(unknown)?;
-        let sa = self.sad.inbound(slot).ok_or(unknown)?;
-        match sa.admit(packet, &located) {
-            Ok(sequence) => Ok((slot, located, sequence)),
-            Err(error) => Err(Inbound::Discard(error.into())),
-        }
+        located: &Located,
+    ) -> Result<(usize, SequenceNumber), Discard> {
+        let slot = self.sad.inbound_slot(located.spi).ok_or(Discard::UnknownSpi)?;
+        let sa = self.sad.inbound(slot).ok_or(Discard::UnknownSpi)?;
+        Ok((slot, sa.admit(packet, located)?))
     }
 
     fn judge_opened(
         &mut self,
         slot: usize,
         packet: &[u8],
-        located: &Located,
-        opened: Option<Result<Concluded, OpenError>>,
-    ) -> Inbound {
+        opened: &Result<Concluded, OpenError>,
+    ) -> Result<Accepted, Discard> {
         self.sad.note_inbound(slot);
         let Concluded { advanced, ip } = match opened {
-            Some(Ok(opened)) => opened,
-            Some(Err(error)) => return Inbound::Discard(error.into()),
-            None => return Inbound::Discard(Discard::UnknownSpi),
+            Ok(opened) => opened,
+            Err(error) => return Err((*error).into()),
         };
-        let Some(sa) = self.sad.inbound(slot) else {
-            return Inbound::Discard(Discard::UnknownSpi);
-        };
+        let sa = self.sad.inbound(slot).ok_or(Discard::UnknownSpi)?;
         let (owner, policy) = (sa.owner(), sa.association.policy);
         // RFC 4301 §5.2, step 4: what comes out must be what the SA is for. It must also be what the
         // list, which may have changed since, protects by this SA's entry: no peer may speak for the
         // networks of another.
-        let flow = Flow::inbound(&ip, packet);
+        let flow = Flow::inbound(ip, packet);
         if sa.association.selectors.matches(&flow) != Match::Yes {
-            return Inbound::Discard(Discard::Selectors);
+            return Err(Discard::Selectors);
         }
-        match self.line_for(Direction::Inbound, &flow) {
-            Ok((line, _)) if self.protects(line, policy) => {
-                Inbound::Deliver { owner, policy, advanced, outer: located.outer }
-            }
-            Ok(_) => Inbound::Discard(Discard::Selectors),
-            Err(reason) => Inbound::Discard(reason),
+        let (line, _) = self.line_for(Direction::Inbound, &flow)?;
+        if !self.protects(line, policy) {
+            return Err(Discard::Selectors);
         }
+        Ok(Accepted { owner, policy, advanced: *advanced })
     }
 
     fn protects(&self, line: u32, policy: PolicyId) -> bool {
@@ -875,13 +901,16 @@ impl<'s> Processor<'s> {
         let flow = Flow::inbound(ip, packet);
         let line = match self.line_for(Direction::Inbound, &flow) {
             Ok((line, _)) => line,
-            Err(reason) => return Inbound::Discard(reason),
+            Err(reason) => return self.discarded(reason),
         };
         match self.spd.entry(line).map(|entry| entry.policy) {
-            Some(Policy::Bypass) => Inbound::Bypass,
-            Some(Policy::Protect(_)) => Inbound::Discard(Discard::Unprotected),
-            Some(Policy::Discard) => Inbound::Discard(Discard::Policy),
-            None => Inbound::Discard(Discard::NoPolicy),
+            Some(Policy::Bypass) => {
+                increase(&mut self.stats.bypassed);
+                Inbound::Bypass
+            }
+            Some(Policy::Protect(_)) => self.discarded(Discard::Unprotected),
+            Some(Policy::Discard) => self.discarded(Discard::Policy),
+            None => self.discarded(Discard::NoPolicy),
         }
     }
 
