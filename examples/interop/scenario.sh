@@ -53,6 +53,8 @@ theirs_dir() { if [[ $OURS == a ]]; then echo "$out/b"; else echo "$out/a"; fi; 
 # status [ARGUMENT...]: asks our gateway.
 status() { "$GATEWAY" status --control "$(dir "$OURS")/control.sock" "$@"; }
 
+theirs_installed() { theirs --list-sas | grep -q INSTALLED; }
+
 # start a|b: starts the program of that side.
 start() {
     local side=$1 at
@@ -76,6 +78,9 @@ up() {
         start a
         if [[ $EXPECT == up ]]; then
             wait_for 20 has_log "$out/a/gateway.log" 'tunnel up' || fail "no tunnel within 20 s"
+            # strongSwan as responder installs its SAs when it has worked through our third message; what comes before
+            # that is lost, whoever sends it.
+            wait_for 5 theirs_installed || fail "strongSwan has no child SA"
         fi
     elif [[ $EXPECT == up ]]; then
         A --initiate --child c --timeout 15 > "$out/initiate.out" 2>&1 || fail "initiate: $(tail -n 1 "$out/initiate.out")"
