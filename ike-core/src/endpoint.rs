@@ -217,35 +217,39 @@ impl<'s> Endpoint<'s> {
 
     /// The next datagram to send, lent until the next call.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        if !self.store.ring.is_empty() {
-            self.stats.sent = self.stats.sent.saturating_add(1);
-            return self.store.ring.pop().map(|(path, datagram)| Transmit { path, datagram });
-        }
         while let Some(index) = self.store.exchanges.pending.front() {
-            let exchange = self.store.exchanges.get_mut(index);
-            let Some(exchange) = exchange.filter(|it| it.outbox.due && !it.outbox.withheld) else {
-                let _ = self.store.exchanges.pending.pop();
-                continue;
-            };
-            let (path, len) = (exchange.path, usize::from(exchange.outbox.len));
-            let start = if path.encap { 0 } else { NON_ESP_MARKER.len() };
-            let fragment = exchange.outbox.fragments_sent.saturating_add(1);
-            let in_fragments = exchange.outbox.fragment > 0;
-            if in_fragments {
-                exchange.outbox.fragments_sent = fragment;
+            let exchange = self.store.exchanges.get(index);
+            if exchange.is_some_and(|it| it.outbox.due && !it.outbox.withheld) {
+                return self.transmit_of(index);
             }
-            self.stats.sent = self.stats.sent.saturating_add(1);
-            let piece = if in_fragments { self.write_fragment(index, fragment) } else { None };
-            if piece.is_none_or(|(_, last)| last) {
-                self.message_left(index);
-            }
-            let datagram = match piece {
-                Some((len, _)) => self.store.scratch.get(start..len),
-                None => self.store.buffers.sent(index).get(start..len),
-            };
-            return Some(Transmit { path, datagram: datagram.unwrap_or_default() });
+            let _ = self.store.exchanges.pending.pop();
         }
-        None
+        // Behind the exchanges: a notify may speak of what the last message of phase 1 sets up.
+        let (path, datagram) = self.store.ring.pop()?;
+        self.stats.sent = self.stats.sent.saturating_add(1);
+        Some(Transmit { path, datagram })
+    }
+
+    /// What is due of an exchange: its message, or the next fragment of it.
+    fn transmit_of(&mut self, index: u16) -> Option<Transmit<'_>> {
+        let exchange = self.store.exchanges.get_mut(index)?;
+        let (path, len) = (exchange.path, usize::from(exchange.outbox.len));
+        let start = if path.encap { 0 } else { NON_ESP_MARKER.len() };
+        let fragment = exchange.outbox.fragments_sent.saturating_add(1);
+        let in_fragments = exchange.outbox.fragment > 0;
+        if in_fragments {
+            exchange.outbox.fragments_sent = fragment;
+        }
+        self.stats.sent = self.stats.sent.saturating_add(1);
+        let piece = if in_fragments { self.write_fragment(index, fragment) } else { None };
+        if piece.is_none_or(|(_, last)| last) {
+            self.message_left(index);
+        }
+        let datagram = match piece {
+            Some((len, _)) => self.store.scratch.get(start..len),
+            None => self.store.buffers.sent(index).get(start..len),
+        };
+        Some(Transmit { path, datagram: datagram.unwrap_or_default() })
     }
 
     /// All of an exchange's message is on its way.

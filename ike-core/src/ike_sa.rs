@@ -70,12 +70,28 @@ pub(crate) struct Liveness {
     pub(crate) worried_since: Option<Instant>,
     /// Number of our last R-U-THERE.
     pub(crate) sequence: u32,
+    /// R-U-THEREs that we have sent; their numbers end with `sequence`.
+    pub(crate) asked: u32,
     /// R-U-THEREs without an answer.
     pub(crate) unanswered: u8,
     /// When the next one is due, or the peer is dead.
     pub(crate) due: Option<Instant>,
     /// The greatest sequence number of the peer's own R-U-THEREs, once there was one.
     pub(crate) peer_sequence: Option<u32>,
+}
+
+impl Liveness {
+    /// The number of our next R-U-THERE. RFC 3706 §6.2: the first is random, its highest bit zero.
+    pub(crate) fn next_sequence(&mut self, random: u32) -> u32 {
+        self.sequence = if self.asked == 0 { random >> 1 } else { self.sequence.wrapping_add(1) };
+        self.asked = self.asked.saturating_add(1);
+        self.sequence
+    }
+
+    /// Whether one of our own R-U-THEREs had this number.
+    pub(crate) const fn is_own(&self, sequence: u32) -> bool {
+        self.sequence.wrapping_sub(sequence) < self.asked
+    }
 }
 
 /// A slot's content.
@@ -114,6 +130,10 @@ pub(crate) struct IkeSa {
     pub(crate) replaced_by: Option<IkeSaHandle>,
     /// The IKE SA that this one is to replace.
     pub(crate) replaces: Option<IkeSaHandle>,
+    /// Serial at the moment it came up: SAs with a lower one were there before.
+    pub(crate) up_serial: u32,
+    /// INITIAL-CONTACT has been obeyed: it may come again, and counts once.
+    pub(crate) contacted: bool,
     pub(crate) pending: Pending,
 }
 
@@ -145,6 +165,8 @@ impl IkeSa {
             closing: false,
             replaced_by: None,
             replaces: None,
+            up_serial: 0,
+            contacted: false,
             pending: Pending::default(),
         }
     }

@@ -122,6 +122,14 @@ pub(crate) struct Schedule {
     pub(crate) hard: Option<Instant>,
 }
 
+impl Schedule {
+    /// Of both deadlines the earlier. What is not renewed any more stays so.
+    pub(crate) fn earlier_of(self, before: Self) -> Self {
+        let earlier = |new: Option<Instant>, old: Option<Instant>| Some(new?.min(old?));
+        Self { soft: earlier(self.soft, before.soft), hard: earlier(self.hard, before.hard) }
+    }
+}
+
 /// The schedule of an SA that begins now. The initiator renews first, the responder later, should the initiator
 /// not; both a little early at random, so that many SAs do not renew at once.
 pub(crate) fn schedule(

@@ -268,7 +268,8 @@ impl Endpoint<'_> {
         self.fail_exchange(cx, index, Failure::Error(error));
     }
 
-    /// Notes notifies that came in a phase 1 message of an authenticated peer: INITIAL-CONTACT is obeyed, once.
+    /// Notes notifies that came encrypted in message 5 or 6 of main mode, after its hash was verified: INITIAL-CONTACT is
+    /// obeyed. Aggressive mode does not protect them well enough (RFC 2407 §4.6.3).
     pub(crate) fn phase1_notifies(
         &mut self,
         cx: &mut Context<'_>,
@@ -321,16 +322,20 @@ impl Endpoint<'_> {
         !other_ike && !child && ike.replaces.is_none()
     }
 
-    /// The peer began anew: what we had with it before is gone at its end (RFC 2407 §4.6.3.3).
-    fn initial_contact(&mut self, cx: &mut Context<'_>, ike_index: u16) {
-        let Some(ike) = self.store.ikes.get(ike_index) else { return };
-        let owner = ike.owner;
-        self.end_children_of(owner, DownReason::InitialContact);
+    /// The peer began anew: what we had with it before is gone at its end (RFC 2407 §4.6.3.3). Whatever came up since this
+    /// IKE SA did is not meant, and a second one means nothing: the message may be an old one.
+    pub(crate) fn initial_contact(&mut self, cx: &mut Context<'_>, ike_index: u16) {
+        let Some(ike) = self.store.ikes.get_mut(ike_index) else { return };
+        if core::mem::replace(&mut ike.contacted, true) {
+            return;
+        }
+        let (owner, up_serial) = (ike.owner, ike.up_serial);
+        self.end_children_before(cx, owner, up_serial, DownReason::InitialContact);
         let mut next = self.store.ikes_by_owner.candidates(owner).next();
         while let Some(other) = next {
             next = self.store.ikes_by_owner.behind(other);
-            let same = self.store.ikes.get(other).is_some_and(|ike| ike.owner == owner);
-            if same && other != ike_index {
+            let Some(ike) = self.store.ikes.get(other) else { continue };
+            if ike.owner == owner && ike.up_serial < up_serial {
                 self.end_ike(cx, other, DownReason::InitialContact);
             }
         }

@@ -181,7 +181,7 @@ pub enum DownReason {
     Expired,
     /// A successor is up and the overlap is over.
     Replaced,
-    /// The peer did not answer dead peer detection, or a rekey.
+    /// The peer did not answer dead peer detection.
     PeerDead,
     /// The peer began anew (INITIAL-CONTACT).
     InitialContact,

@@ -215,7 +215,7 @@ impl Endpoint<'_> {
             let last = self.newest_ike_of(owner).is_none_or(|newest| newest == index);
             if last {
                 self.send_delete_children(cx, index, owner);
-                self.end_children_of(owner, reason);
+                self.end_children_of(cx, owner, reason);
             }
             self.send_delete_ike(cx, index);
         }

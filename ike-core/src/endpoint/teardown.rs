@@ -224,24 +224,31 @@ impl Endpoint<'_> {
         self.store.children_by_owner.remove(owner, index);
     }
 
-    /// Ends all children of an owner, but those whose slot is `except`.
-    pub(crate) fn end_children_of(&mut self, owner: u64, reason: DownReason) {
+    /// Ends all children of an owner.
+    pub(crate) fn end_children_of(&mut self, cx: &mut Context<'_>, owner: u64, reason: DownReason) {
+        self.end_children_before(cx, owner, u32::MAX, reason);
+    }
+
+    /// Ends the children of an owner whose serial is below `serial`; quick modes under way for them fail.
+    pub(crate) fn end_children_before(
+        &mut self,
+        cx: &mut Context<'_>,
+        owner: u64,
+        serial: u32,
+        reason: DownReason,
+    ) {
         let mut next = self.store.children_by_owner.candidates(owner).next();
         while let Some(child) = next {
             next = self.store.children_by_owner.behind(child);
             let Some(sa) = self.store.children.get(child) else { continue };
-            if sa.owner == owner {
-                match sa.exchange.filter(|_| sa.phase == child_sa::Phase::Negotiating) {
-                    Some(exchange) => self.release_exchange_of_child(exchange, child),
-                    None => self.end_child(child, reason),
-                }
+            if sa.owner != owner || self.store.children.serial(child) >= Some(serial) {
+                continue;
+            }
+            match sa.exchange.filter(|_| sa.phase == child_sa::Phase::Negotiating) {
+                Some(exchange) => self.fail_exchange(cx, exchange, Failure::IkeSaDown),
+                None => self.end_child(child, reason),
             }
         }
-    }
-
-    fn release_exchange_of_child(&mut self, exchange: u16, child: u16) {
-        self.release_exchange(exchange);
-        self.forget_child(child);
     }
 
     // ---- telling the peer ----------------------------------------------------------------------
@@ -363,10 +370,7 @@ impl Endpoint<'_> {
     /// Tells the peer that the IKE SA ends.
     pub(crate) fn send_delete_ike(&mut self, cx: &mut Context<'_>, index: u16) {
         let Some(ike) = self.store.ikes.get(index) else { return };
-        let mut spi = [0; 16];
-        let (initiator, responder) = spi.split_at_mut(8);
-        initiator.copy_from_slice(&ike.cookies.initiator.0);
-        responder.copy_from_slice(&ike.cookies.responder.0);
+        let spi = ike.cookies.to_spi();
         self.send_informational(cx, index, |message| {
             DeletePayload::emit_one(message, ProtocolId::ISAKMP, &spi)?;
             Ok(())

@@ -248,7 +248,8 @@ impl Endpoint<'_> {
         derive_keys(ike, &peer, &algorithms, transcript.nonces(held), publics, shared)?;
         ike.nat = nat;
         let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
-        let hashed = transcript.of(held, ike.cookies);
+        let cookies = ike.cookies;
+        let hashed = transcript.of(held, cookies);
         let claim =
             Claim { id: id_r.of(held), hash: hash_r.of(held), offset: 0, remote: path.remote.ip() };
         let owner = self.owner_digest(peer.id, claim.id);
@@ -262,9 +263,6 @@ impl Endpoint<'_> {
         // NAT-D speaks of the datagram that carries it, which goes to port 4500 already (RFC 3947 §3.2, §4).
         let path = if nat.found() { float(path) } else { path };
         nat_d(&mut message, &peer, ike, ike.announced, path, &algorithms)?;
-        if peer.initial_contact && first_contact {
-            emit_initial_contact(&mut message, &ike.cookies)?;
-        }
         let [.., third] = &AGGRESSIVE_MODE;
         check_own(&message, third)?;
         let (len, iv) = algorithms.encrypt(&ike.cipher_key, &ike.iv, message)?;
@@ -279,6 +277,12 @@ impl Endpoint<'_> {
         }
         self.send(cx, index, len, 3);
         self.establish(cx, ike_index, path, &proof);
+        if peer.initial_contact && first_contact {
+            // RFC 2407 §4.6.3: aggressive mode protects no status notify, an informational exchange does.
+            self.send_informational(cx, ike_index, |message| {
+                emit_initial_contact(message, &cookies)
+            });
+        }
         Ok(())
     }
 
@@ -470,7 +474,6 @@ impl Endpoint<'_> {
         }
         self.store.unproven.remove(index);
         self.establish(cx, ike_index, path, &proof);
-        self.phase1_notifies(cx, ike_index, &message);
         self.release_exchange(index);
         Ok(())
     }

@@ -18,6 +18,7 @@ impl Endpoint<'_> {
     ) {
         let owner = proof.owner();
         let handle = self.ike_handle(index);
+        let up_serial = self.next_serial();
         let Some(ike) = self.store.ikes.get(index) else { return };
         let old_digest = ike.peer_digest(&self.digests);
         self.store.ikes_by_peer.remove(old_digest, index);
@@ -25,6 +26,7 @@ impl Endpoint<'_> {
         ike.phase = Phase::Established;
         ike.peer = owner.peer;
         ike.owner = owner.owner;
+        ike.up_serial = up_serial;
         ike.path = path;
         ike.pending.up = true;
         ike.heard(cx.now);

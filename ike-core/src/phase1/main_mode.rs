@@ -439,7 +439,9 @@ impl Endpoint<'_> {
             }
         }
         self.establish(cx, ike_index, path, &proof);
-        self.phase1_notifies(cx, ike_index, &message);
+        if !clear {
+            self.phase1_notifies(cx, ike_index, &message);
+        }
         if role == Role::Initiator {
             self.release_exchange(index);
         }
@@ -690,10 +692,7 @@ pub(crate) fn emit_initial_contact(
     message: &mut MessageWriter<'_>,
     cookies: &CookiePair,
 ) -> Result<(), Error> {
-    let mut spi = [0; 16];
-    let (initiator, responder) = spi.split_at_mut(8);
-    initiator.copy_from_slice(&cookies.initiator.0);
-    responder.copy_from_slice(&cookies.responder.0);
+    let spi = cookies.to_spi();
     let notify = NotifyPayload {
         doi: Doi::IPSEC,
         protocol: ProtocolId::ISAKMP,

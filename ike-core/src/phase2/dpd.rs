@@ -3,7 +3,7 @@
 
 use crate::config::DpdAction;
 use crate::endpoint::{Context, Endpoint, Path};
-use crate::event::DownReason;
+use crate::event::{DownReason, Role};
 use crate::lifetime::{LifetimeReader, shorter};
 use crate::wire::numbers::{Doi, NotifyType, Phase1Attribute, ProtocolId};
 use crate::wire::{CookiePair, NotifyPayload};
@@ -19,6 +19,11 @@ impl Endpoint<'_> {
     ) {
         let Some(ike) = self.store.ikes.get_mut(index) else { return };
         let sequence = sequence(notify);
+        // HASH(1) does not say who sent it: somebody may have sent a question of ours back to us. It gets no answer,
+        // because the answer, sent back in its turn, would be taken for the peer's.
+        if sequence.is_some_and(|number| ike.liveness.is_own(number)) {
+            return;
+        }
         // The message may be an old one that somebody sends again: only a number that goes up is a sign of life, and
         // of where the peer is.
         let fresh = match (sequence, ike.liveness.peer_sequence) {
@@ -66,16 +71,11 @@ impl Endpoint<'_> {
         if ike.liveness.unanswered >= dpd.tries {
             return self.peer_dead(cx, index, dpd.action);
         }
-        if ike.liveness.sequence == 0 {
-            // RFC 3706 §6.2: the first number is random, its highest bit zero.
-            ike.liveness.sequence = cx.rng.next_u32() >> 1;
-        } else {
-            ike.liveness.sequence = ike.liveness.sequence.wrapping_add(1);
-        }
+        let sequence = ike.liveness.next_sequence(cx.rng.next_u32());
         ike.liveness.unanswered = ike.liveness.unanswered.saturating_add(1);
         ike.liveness.due = Some(cx.now.after(dpd.retry));
-        let (cookies, sequence) = (ike.cookies, ike.liveness.sequence.to_be_bytes());
-        self.send_probe(cx, index, cookies, NotifyType::R_U_THERE, &sequence);
+        let cookies = ike.cookies;
+        self.send_probe(cx, index, cookies, NotifyType::R_U_THERE, &sequence.to_be_bytes());
         self.refresh_ike(index);
     }
 
@@ -94,7 +94,7 @@ impl Endpoint<'_> {
                 let _ = lost.push(sa.config);
             }
         }
-        self.end_children_of(owner, DownReason::PeerDead);
+        self.end_children_of(cx, owner, DownReason::PeerDead);
         let mut next = self.store.ikes_by_owner.candidates(owner).next();
         while let Some(other) = next {
             next = self.store.ikes_by_owner.behind(other);
@@ -117,10 +117,7 @@ impl Endpoint<'_> {
         kind: NotifyType,
         data: &[u8],
     ) {
-        let mut spi = [0; 16];
-        let (initiator, responder) = spi.split_at_mut(8);
-        initiator.copy_from_slice(&cookies.initiator.0);
-        responder.copy_from_slice(&cookies.responder.0);
+        let spi = cookies.to_spi();
         self.send_informational(cx, index, |message| {
             let notify = NotifyPayload {
                 doi: Doi::IPSEC,
@@ -155,13 +152,17 @@ impl Endpoint<'_> {
                 _ => {}
             }
         }
+        // It is for the initiator to learn. A message that was held back must not make the IKE SA live longer.
         let Some(ike) = self.store.ikes.get_mut(index) else { return };
         let lifetime = shorter(ike.lifetime, reader.finish(ike.lifetime));
-        if lifetime != ike.lifetime && lifetime.seconds > 0 {
-            ike.lifetime = lifetime;
-            crate::phase1::schedule(cx, ike);
-            self.refresh_ike(index);
+        if ike.role != Role::Initiator || lifetime == ike.lifetime {
+            return;
         }
+        ike.lifetime = lifetime;
+        let before = ike.schedule;
+        crate::phase1::schedule(cx, ike);
+        ike.schedule = ike.schedule.earlier_of(before);
+        self.refresh_ike(index);
     }
 }
 

@@ -8,8 +8,9 @@ use crate::config::PeerId;
 use crate::endpoint::{Context, Endpoint, Path, check_flags};
 use crate::error::{Discard, Failure};
 use crate::event::{DownReason, Event, IkeSaHandle, Role};
-use crate::exchange::state::State;
+use crate::exchange::state::{Exchange, State};
 use crate::exchange::{INFORMATIONAL, INFORMATIONAL_CLEAR, Message};
+use crate::ike_sa::Remembered;
 use crate::keys::hash_1;
 use crate::phase2::quick_mode::QuickMode;
 use crate::phase2::{Verified, verify};
@@ -50,7 +51,7 @@ impl Endpoint<'_> {
             match payload.kind {
                 PayloadType::NOTIFICATION => {
                     let notify = NotifyPayload::parse(payload.body, payload.offset)?;
-                    self.on_notify(cx, index, path, &notify);
+                    self.on_notify(cx, index, path, message_id, &notify);
                 }
                 PayloadType::DELETE => {
                     let delete = DeletePayload::parse(payload.body, payload.offset)?;
@@ -101,12 +102,16 @@ impl Endpoint<'_> {
         cx: &mut Context<'_>,
         index: u16,
         path: Path,
+        message_id: u32,
         notify: &NotifyPayload<'_>,
     ) {
         match notify.kind {
             NotifyType::R_U_THERE => self.on_r_u_there(cx, index, path, notify),
             NotifyType::R_U_THERE_ACK => self.on_r_u_there_ack(cx, index, notify),
-            NotifyType::INITIAL_CONTACT | NotifyType::CONNECTED | NotifyType::REPLAY_STATUS => {}
+            // RFC 2407 §4.6.3: after aggressive mode it comes this way.
+            NotifyType::INITIAL_CONTACT if notify.protocol == ProtocolId::ISAKMP => {
+                self.initial_contact(cx, index);
+            }
             NotifyType::RESPONDER_LIFETIME if notify.protocol == ProtocolId::ISAKMP => {
                 self.on_phase1_lifetime(cx, index, notify);
             }
@@ -116,7 +121,7 @@ impl Endpoint<'_> {
                     self.hint(cx, handle, peer, kind, true);
                 }
             }
-            kind if kind.0 < 16384 => self.on_error_notify(cx, index, kind),
+            kind if kind.0 < 16384 => self.on_error_notify(cx, index, message_id, notify),
             _ => {}
         }
     }
@@ -135,19 +140,39 @@ impl Endpoint<'_> {
         }
     }
 
-    /// An error: about the one quick mode of ours that waits for its answer, if there is just one.
-    fn on_error_notify(&mut self, cx: &mut Context<'_>, index: u16, kind: NotifyType) {
+    /// An error about a quick mode of ours that waits for its answer: the one that offered the SPI which the notify names;
+    /// or, for peers that name none, the only one.
+    fn on_error_notify(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: u16,
+        message_id: u32,
+        notify: &NotifyPayload<'_>,
+    ) {
+        let named = <[u8; 4]>::try_from(notify.spi).ok();
+        let named = named.and_then(|spi| Spi::new(u32::from_be_bytes(spi)));
         let Some(serial) = self.store.ikes.serial(index) else { return };
         let mut waiting = self.store.exchanges.iter().filter(|(_, exchange)| {
             exchange.ike == (index, serial)
                 && exchange.role == Role::Initiator
                 && matches!(exchange.state, State::Quick(QuickMode::ExpectAnswer(_)))
         });
-        let (first, second) = (waiting.next().map(|(index, _)| index), waiting.next());
-        if let (Some(exchange), true) = (first, second.is_none()) {
-            drop(waiting);
-            self.fail_exchange(cx, exchange, Failure::PeerRefused(kind));
+        let offered = |exchange: &Exchange| {
+            let child = exchange.child.and_then(|(child, _)| self.store.children.get(child));
+            child.map(|sa| sa.inbound)
+        };
+        let meant = match named {
+            Some(_) => waiting.find(|(_, exchange)| offered(exchange) == named),
+            None => waiting.next().filter(|_| waiting.next().is_none()),
+        };
+        let Some((exchange, _)) = meant else { return };
+        drop(waiting);
+        // Without an SPI it could be an old message about another quick mode: it counts once, as a quick mode does.
+        let ike = self.store.ikes.get_mut(index);
+        if named.is_none() && ike.is_some_and(|ike| ike.remember(message_id) != Remembered::New) {
+            return;
         }
+        self.fail_exchange(cx, exchange, Failure::PeerRefused(notify.kind));
     }
 
     /// Deletes of SAs that we know; others may be long gone.
@@ -244,7 +269,7 @@ impl Endpoint<'_> {
         self.refresh_ike(found);
         // Its renewal has adopted them, if there is one.
         if with_children && self.newest_ike_of(owner).is_none() {
-            self.end_children_of(owner, DownReason::PeerDeleted);
+            self.end_children_of(cx, owner, DownReason::PeerDeleted);
         }
     }
 }

@@ -78,10 +78,6 @@ impl Ring {
         }
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     fn advance(&mut self) {
         self.head = u8::try_from(usize::from(self.head).saturating_add(1) % PLACES).unwrap_or(0);
         self.len = self.len.saturating_sub(1);

@@ -64,6 +64,18 @@ pub struct CookiePair {
     pub responder: Cookie,
 }
 
+impl CookiePair {
+    /// Both, one behind the other: the SPI of an ISAKMP SA in notifies and Deletes (RFC 2408 §3.14, §3.15).
+    #[must_use]
+    pub fn to_spi(self) -> [u8; 16] {
+        let mut spi = [0; 16];
+        let (initiator, responder) = spi.split_at_mut(8);
+        initiator.copy_from_slice(&self.initiator.0);
+        responder.copy_from_slice(&self.responder.0);
+        spi
+    }
+}
+
 /// The flags of the header. Unknown bits survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flags(pub u8);

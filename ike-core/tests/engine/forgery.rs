@@ -1,0 +1,126 @@
+//! Messages that are not what they seem: old ones that come again, our own that come back.
+
+use std::time::Duration;
+
+use ike_core::Path;
+use ike_core::config::{ChildId, Dpd, DpdAction, Phase1Mode};
+use ike_core::error::Failure;
+use ike_core::event::{DownReason, Event, Traffic};
+
+use crate::duo::Who::{A, B};
+use crate::duo::{CHILD, Duo, Who, exchange_type};
+
+const INFORMATIONAL: u8 = 5;
+const QUICK_MODE: u8 = 32;
+
+fn stranger() -> Path {
+    Path { remote: "203.0.113.9:4501".parse().unwrap(), ..A.path() }
+}
+
+fn sent_something(duo: &mut Duo, who: Who) {
+    let child = duo.child(who);
+    let seen = Traffic { sent: true, received: false };
+    duo.call(who, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+}
+
+/// HASH(1) does not tell who made it. A question of ours that somebody sends back is no sign of life, it moves nobody,
+/// and it gets no answer that could be sent back as well.
+#[test]
+fn an_echo_of_our_own_question_proves_nothing() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: 10 * second, retry: 2 * second, tries: 3, action: DpdAction::Clear };
+    let mut duo = Duo::up(|_, peer| peer.dpd = Some(dpd));
+    sent_something(&mut duo, A);
+    let mut echoes = 0;
+    for _ in 0..30 {
+        duo.now += 1_000;
+        for (_, mut question) in duo.turn(A) {
+            echoes += 1;
+            let _ = duo.receive(A, stranger(), &mut question);
+            assert_eq!(duo.turn(A), [], "an echo was answered");
+        }
+        let moved = |event: &Event| matches!(event, Event::PathChanged { .. });
+        assert!(!duo.a.events.iter().any(moved));
+    }
+    assert_eq!(echoes, 3);
+    let dead =
+        |event: &Event| matches!(event, Event::IkeSaDown { reason: DownReason::PeerDead, .. });
+    assert!(duo.a.events.iter().any(dead), "{:?}", duo.a.events);
+}
+
+/// The peer refused a child once. Its notify, sent again, ends no other quick mode.
+#[test]
+fn an_old_refusal_does_not_end_another_quick_mode() {
+    let mut duo = Duo::sized::<4, 12, 12>(2, |who, peer| {
+        if who == B {
+            peer.children = &peer.children[..1];
+        }
+    });
+    duo.create_child(A, ChildId(2)).unwrap();
+    let mut refusal = None;
+    duo.run_while(1_000, |from, sent| {
+        if from == B && exchange_type(sent) == INFORMATIONAL {
+            refusal = Some(sent.clone());
+        }
+        true
+    });
+    let refused =
+        |event: &Event| matches!(event, Event::Failed { reason: Failure::PeerRefused(_), .. });
+    assert_eq!(duo.a.events.iter().filter(|event| refused(event)).count(), 1);
+    duo.create_child(A, CHILD).unwrap();
+    let question = duo.turn(A);
+    assert_eq!(question.len(), 1);
+    duo.deliver(A, refusal.unwrap()).unwrap();
+    assert_eq!(duo.turn(A), []);
+    for sent in question {
+        duo.deliver(B, sent).unwrap();
+    }
+    duo.run(1_000);
+    assert_eq!(duo.children(A), 1);
+    assert_eq!(duo.a.events.iter().filter(|event| refused(event)).count(), 1);
+}
+
+/// One end begins anew: the other ends what is left of the time before, and nothing that is new. With aggressive mode
+/// INITIAL-CONTACT comes by an informational exchange (RFC 2407 §4.6.3), here behind the first quick mode.
+#[test]
+fn initial_contact_ends_what_was_before_it() {
+    for mode in [Phase1Mode::Main, Phase1Mode::Aggressive] {
+        let change = |_, peer: &mut ike_core::config::PeerConfig<'static>| {
+            peer.exchange = mode;
+            peer.danger_answer_aggressive_psk = true;
+        };
+        let mut duo = Duo::up(change);
+        let old = duo.child(B);
+        duo.restart_a(change);
+        duo.create_child(A, CHILD).unwrap();
+        duo.run(3_000);
+        let ended = duo.b.events.iter().any(|event| {
+            matches!(event, Event::ChildSaDown { child, reason: DownReason::InitialContact, .. }
+                if *child == old)
+        });
+        assert!(ended, "{mode:?}: {:?}", duo.b.events);
+        assert_eq!((duo.children(A), duo.children(B)), (1, 1), "{mode:?}");
+        assert_eq!(duo.b.endpoint.ike_sas().count(), 1);
+    }
+}
+
+/// A quick mode that the peer begins is answered once, however often its first message comes again.
+#[test]
+fn an_old_quick_mode_is_not_answered() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.create_child(A, CHILD).unwrap();
+    let mut first = None;
+    duo.run_while(60_000, |from, sent| {
+        if from == A && exchange_type(sent) == QUICK_MODE && first.is_none() {
+            first = Some(sent.clone());
+        }
+        true
+    });
+    let pairs = duo.b.endpoint.child_sas().count();
+    for _ in 0..3 {
+        let (_, mut datagram) = first.clone().unwrap();
+        assert!(duo.receive(B, B.path(), &mut datagram).is_err());
+        assert_eq!(duo.turn(B), []);
+    }
+    assert_eq!(duo.b.endpoint.child_sas().count(), pairs);
+}
