@@ -118,7 +118,7 @@ impl<'s> Endpoint<'s> {
         let enough = storage.ikes.capacity() > 0
             && storage.exchanges.capacity() > 0
             && storage.children.capacity() > 0
-            && storage.scratch.len() >= 576;
+            && storage.buffers.message_len() >= 576;
         if !enough {
             return Err(ApiError::Storage);
         }
@@ -198,7 +198,7 @@ impl<'s> Endpoint<'s> {
             ike.worried(cx.now, idle);
         }
         if seen.sent && ike.keepalive.is_some() {
-            ike.keepalive = Some(cx.now.after(cx.config.timing.keepalive));
+            ike.keepalive = Some(cx.config.timing.next_keepalive(cx.now));
         }
         self.refresh_ike(index);
     }

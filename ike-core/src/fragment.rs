@@ -244,7 +244,9 @@ impl Endpoint<'_> {
             .saturating_add(GENERIC_HEADER_LEN)
             .saturating_add(FragmentPayload::HEAD_LEN)
             .saturating_add(marker.len());
-        let piece = usize::from(exchange.outbox.fragment).checked_sub(overhead)?.max(1);
+        // The other end has room for so many, whatever a datagram may hold.
+        let fewest = message.len().div_ceil(PIECES);
+        let piece = usize::from(exchange.outbox.fragment).checked_sub(overhead)?.max(fewest);
         let start = usize::from(number.checked_sub(1)?).saturating_mul(piece);
         let end = start.saturating_add(piece).min(message.len());
         let last = end == message.len();

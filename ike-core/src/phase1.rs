@@ -5,6 +5,7 @@
 //! ```
 
 use core::net::IpAddr;
+use core::time::Duration;
 
 use crate::config::{Identity, PeerConfig, PeerId};
 use crate::crypto::{DhError, random_private};
@@ -121,9 +122,10 @@ impl Endpoint<'_> {
         let peer = peer_id.and_then(|id| cx.config.peers.peer(id));
         let first = FirstMessage { path, header, datagram, key, digest };
         let result = match (header.exchange, peer) {
-            (_, None) => Err(Error::Refused(Refusal::NoPeer)),
-            (ExchangeType::AGGRESSIVE, Some(_)) => self.aggressive_first(cx, &first),
+            // Aggressive mode goes by the identity, wherever that comes from.
+            (ExchangeType::AGGRESSIVE, _) => self.aggressive_first(cx, &first),
             (_, Some(peer)) => self.main_mode_first(cx, &peer, &first),
+            (_, None) => Err(Error::Refused(Refusal::NoPeer)),
         };
         if let Err(error) = result {
             if let (Error::Refused(_), Some(notify)) = (error, error.notify()) {
@@ -177,10 +179,45 @@ impl Endpoint<'_> {
         if !full {
             return Ok(());
         }
-        let oldest = self.store.unproven.front().ok_or(Capacity::HalfOpen)?;
-        let exchange = self.store.exchanges.get(oldest).ok_or(Capacity::HalfOpen)?;
-        if cx.now.since(exchange.began) < core::time::Duration::from_secs(1) {
-            return Err(Capacity::HalfOpen.into());
+        if self.evict_unproven(cx, Duration::from_secs(1)) {
+            Ok(())
+        } else {
+            Err(Capacity::HalfOpen.into())
+        }
+    }
+
+    /// Makes room for what we begin ourselves, or a proven peer does: what is done and only answers duplicates goes
+    /// first, then what has proved nothing. A flood of first messages cannot keep an SA from being renewed.
+    pub(crate) fn make_room_for_ours(&mut self, cx: &mut Context<'_>) {
+        let full = |used: u16, capacity: usize| usize::from(used) >= capacity;
+        let exchanges = &self.store.exchanges;
+        if full(exchanges.used(), exchanges.capacity()) && !self.release_done(None) {
+            let _ = self.evict_unproven(cx, Duration::ZERO);
+        }
+        if full(self.store.ikes.used(), self.store.ikes.capacity()) {
+            let _ = self.evict_unproven(cx, Duration::ZERO);
+        }
+    }
+
+    /// Releases the exchange that has been done for longest, of any IKE SA or of one; `false` if there is none.
+    pub(crate) fn release_done(&mut self, of: Option<(u16, u32)>) -> bool {
+        let done =
+            self.store.exchanges.iter().filter(|(_, exchange)| {
+                exchange.is_done() && of.is_none_or(|ike| exchange.ike == ike)
+            });
+        let Some((index, _)) = done.min_by_key(|(_, exchange)| exchange.deadline) else {
+            return false;
+        };
+        self.release_exchange(index);
+        true
+    }
+
+    /// Gives up the slot that waits longest for an echo of our cookie, if it is `age` old.
+    fn evict_unproven(&mut self, cx: &mut Context<'_>, age: Duration) -> bool {
+        let Some(oldest) = self.store.unproven.front() else { return false };
+        let Some(exchange) = self.store.exchanges.get(oldest) else { return false };
+        if cx.now.since(exchange.began) < age {
+            return false;
         }
         let (ike, serial) = exchange.ike;
         self.release_exchange(oldest);
@@ -188,7 +225,7 @@ impl Endpoint<'_> {
             self.discard_half_open(cx, ike, Failure::Cancelled);
         }
         self.stats.evicted = self.stats.evicted.saturating_add(1);
-        Ok(())
+        true
     }
 
     /// Takes slots for an IKE SA and its phase 1, and enters them in the indexes.

@@ -10,6 +10,7 @@ use crate::crypto::WorkMemory;
 use crate::exchange::state::Exchange;
 use crate::fragment::{Reassembly, SLOTS, Slot};
 use crate::ike_sa::IkeSa;
+use crate::natt::NON_ESP_MARKER;
 
 mod index;
 mod pool;
@@ -116,7 +117,11 @@ impl<const I: usize, const X: usize, const C: usize, const M: usize> Resources<I
                 held: self.held.as_flattened_mut(),
                 stride: M,
             },
-            scratch: &mut self.scratch,
+            // What is built here is kept behind room for the marker: nothing longer may come about.
+            scratch: self
+                .scratch
+                .get_mut(..M.saturating_sub(NON_ESP_MARKER.len()))
+                .unwrap_or_default(),
             reassembly: Reassembly::new(
                 &mut self.reassembly_slots,
                 self.reassembly.as_flattened_mut(),
@@ -222,7 +227,7 @@ impl fmt::Debug for Storage<'_> {
             .field("ike_sas", &self.ikes.capacity())
             .field("exchanges", &self.exchanges.capacity())
             .field("child_sas", &self.children.capacity())
-            .field("message", &self.scratch.len())
+            .field("message", &self.buffers.stride)
             .finish()
     }
 }
@@ -235,6 +240,11 @@ pub(crate) struct Buffers<'s> {
 }
 
 impl Buffers<'_> {
+    /// Bytes of one buffer.
+    pub(crate) const fn message_len(&self) -> usize {
+        self.stride
+    }
+
     /// The last message sent, kept for retransmission.
     pub(crate) fn sent(&self, exchange: u16) -> &[u8] {
         chunk(self.stride, exchange).and_then(|range| self.sent.get(range)).unwrap_or_default()

@@ -145,6 +145,14 @@ impl Job {
         Ok(result)
     }
 
+    /// That it cannot be done: an accelerator is out of order, say. The exchange fails.
+    #[must_use]
+    pub fn fail(self) -> JobResult {
+        let mut result = self.result();
+        result.error = Some(DhError::NotBegun);
+        result
+    }
+
     fn result(&self) -> JobResult {
         JobResult {
             exchange: self.exchange,

@@ -15,3 +15,5 @@ mod duo;
 
 #[path = "engine/forgery.rs"]
 mod forgery;
+#[path = "engine/room.rs"]
+mod room;

@@ -9,6 +9,7 @@ use core::time::Duration;
 use esp_core::{Mode, PolicyId, TrafficSelectors};
 
 use crate::crypto::Crypto;
+use crate::time::Instant;
 use crate::wire::numbers::{GroupDescription, HashAlgorithm, IdType, LifeType};
 
 mod check;
@@ -578,6 +579,13 @@ impl Timing {
         outbound_first: Duration::ZERO,
         outbound_switch: Duration::from_secs(1),
     };
+}
+
+impl Timing {
+    /// A keepalive of zero would never come to an end: once a second is often enough.
+    pub(crate) fn next_keepalive(&self, now: Instant) -> Instant {
+        now.after(self.keepalive.max(Duration::from_secs(1)))
+    }
 }
 
 impl Default for Timing {

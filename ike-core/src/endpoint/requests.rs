@@ -96,7 +96,9 @@ impl Endpoint<'_> {
                 .map(|_| ())
                 .map_err(|error| api_error(&error));
         }
-        let index = match newest(|ike| ike.phase == Phase::HalfOpen) {
+        // Anybody can have begun one in the peer's name: only one of our own is worth waiting for.
+        let begun = |ike: &IkeSa| ike.phase == Phase::HalfOpen && ike.role == Role::Initiator;
+        let index = match newest(begun) {
             Some(index) => index,
             None => self.initiate_peer(cx, &config, path)?.index,
         };

@@ -148,9 +148,8 @@ impl Endpoint<'_> {
         for exchange in 0..u16::try_from(self.store.exchanges.capacity()).unwrap_or(u16::MAX) {
             let under = self.store.exchanges.get(exchange).map(|exchange| exchange.ike);
             if under == Some((index, serial)) {
-                let done = self.store.exchanges.get(exchange).is_some_and(|exchange| {
-                    matches!(exchange.state, crate::exchange::state::State::Lingering)
-                });
+                let done =
+                    self.store.exchanges.get(exchange).is_some_and(|exchange| exchange.is_done());
                 if done {
                     self.release_exchange(exchange);
                 } else {

@@ -48,6 +48,11 @@ impl Endpoint<'_> {
             return self.refresh_exchange(index);
         }
         if matches!(exchange.state, State::Lingering) {
+            if exchange.outbox.due {
+                // The host took its time: the last message has still to go out.
+                exchange.deadline = Some(cx.now.after(cx.config.timing.exchange_timeout));
+                return self.refresh_exchange(index);
+            }
             return self.release_exchange(index);
         }
         let failure = Failure::NoAnswer {
@@ -114,7 +119,7 @@ impl Endpoint<'_> {
             return self.refresh_ike(index);
         }
         if passed(ike.keepalive) {
-            ike.keepalive = Some(cx.now.after(cx.config.timing.keepalive));
+            ike.keepalive = Some(cx.config.timing.next_keepalive(cx.now));
             let path = ike.path;
             // RFC 3948 §2.3: one byte, and no marker in front of it.
             self.store.ring.push(path, &[], &KEEPALIVE);

@@ -230,6 +230,11 @@ impl Exchange {
         self.outbox.number.saturating_sub(1)
     }
 
+    /// Whether its last message is out, and it only answers duplicates.
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self.state, State::Lingering) && !self.outbox.due && !self.outbox.withheld
+    }
+
     /// The earliest of its deadlines. While it computes, no message can be missing.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         if self.work.is_some() || self.outbox.withheld {

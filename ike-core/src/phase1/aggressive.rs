@@ -104,6 +104,7 @@ impl Endpoint<'_> {
             return Err(ApiError::SeveralGroups);
         }
         let group = cx.config.crypto.group(first.group).ok_or(ApiError::UnknownAlgorithm)?;
+        self.make_room_for_ours(cx);
         let initiator = self.fresh_cookie(cx.rng);
         let cookies = CookiePair { initiator, responder: Cookie::ZERO };
         let ike = IkeSa::new(Role::Initiator, peer.id, path, cookies);

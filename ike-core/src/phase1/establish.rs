@@ -32,7 +32,7 @@ impl Endpoint<'_> {
         ike.heard(cx.now);
         schedule(cx, ike);
         // Only the side behind the NAT has a mapping to keep (RFC 3948 §4).
-        ike.keepalive = ike.nat.local_behind.then(|| cx.now.after(cx.config.timing.keepalive));
+        ike.keepalive = ike.nat.local_behind.then(|| cx.config.timing.next_keepalive(cx.now));
         let peer_digest = ike.peer_digest(&self.digests);
         let replaces = ike.replaces.take();
         self.store.ikes_by_peer.insert(peer_digest, index);

@@ -115,6 +115,7 @@ impl Endpoint<'_> {
         peer: &PeerConfig<'_>,
         path: Path,
     ) -> Result<IkeSaHandle, ApiError> {
+        self.make_room_for_ours(cx);
         let initiator = self.fresh_cookie(cx.rng);
         let ike = IkeSa::new(
             Role::Initiator,
@@ -161,7 +162,6 @@ impl Endpoint<'_> {
         let offer = message.find(PayloadType::SA)?;
         let (chosen, number, transform) = negotiate::choose(offer, peer, cx.config.crypto)?;
         let announced = announced(&message);
-        self.make_room(cx, peer.id, path)?;
         let responder = self.fresh_cookie(cx.rng);
         let cookies = CookiePair { initiator: first.header.cookies.initiator, responder };
         let len =
@@ -170,6 +170,7 @@ impl Endpoint<'_> {
         if len > first.datagram.len() {
             return Err(Capacity::Message(len).into());
         }
+        self.make_room(cx, peer.id, path)?;
         let mut ike = IkeSa::new(Role::Responder, peer.id, path, cookies);
         ike.suite = chosen.suite;
         ike.lifetime = chosen.agreed.lifetime;

@@ -568,7 +568,7 @@ impl Endpoint<'_> {
     /// Takes slots for a quick mode and its pair of child SAs.
     fn open_quick_mode(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         ike_index: u16,
         peer: &PeerConfig<'_>,
         config: &ChildConfig<'_>,
@@ -577,10 +577,13 @@ impl Endpoint<'_> {
     ) -> Result<(u16, u16), Error> {
         let ike_serial = self.store.ikes.serial(ike_index).ok_or(Capacity::IkeSas)?;
         let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
-        if ike.exchanges >= cx.config.limits.exchanges_per_ike_sa {
+        let (owner, encap) = (ike.owner, ike.nat.found());
+        if ike.exchanges >= cx.config.limits.exchanges_per_ike_sa
+            && !self.release_done(Some((ike_index, ike_serial)))
+        {
             return Err(Capacity::ExchangesPerIkeSa.into());
         }
-        let (owner, encap) = (ike.owner, ike.nat.found());
+        self.make_room_for_ours(cx);
         let no_keys = || KeyMaterial::zeroed(0).ok_or(Capacity::ChildSas);
         let child = ChildSa {
             phase: child_sa::Phase::Negotiating,

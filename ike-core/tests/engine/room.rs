@@ -1,0 +1,212 @@
+//! Full tables: whose slots go, and what nobody can keep from happening.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ike_core::config::{ChildId, Limits, NatTraversal, RemoteAddress, Timing};
+use ike_core::event::Event;
+use ike_core::{Path, Work};
+
+use crate::duo::Who::{A, B};
+use crate::duo::{CHILD, Duo, mirror};
+
+/// A first message of main mode with a life duration of `padding` bytes more than it needs.
+fn first_message(number: u8, padding: u8) -> Vec<u8> {
+    let mut attributes = vec![
+        [0x80, 1, 0, 7],
+        [0x80, 14, 0, 128],
+        [0x80, 2, 0, 4],
+        [0x80, 4, 0, 31],
+        [0x80, 3, 0, 1],
+        [0x80, 11, 0, 1],
+    ]
+    .concat();
+    let duration = 1_200 + usize::from(padding);
+    attributes.extend([0, 12]);
+    attributes.extend((duration as u16).to_be_bytes());
+    attributes.extend(vec![0; duration - 1]);
+    attributes.push(200);
+    let wrap = |head: &[u8], body: &[u8]| {
+        let len = (4 + head.len() + body.len()) as u16;
+        [&[0, 0], &len.to_be_bytes()[..], head, body].concat()
+    };
+    let transform = wrap(&[1, 1, 0, 0], &attributes);
+    let proposal = wrap(&[1, 1, 0, 1], &transform);
+    let sa = wrap(&[0, 0, 0, 1, 0, 0, 0, 1], &proposal);
+    let total = (28 + sa.len()) as u32;
+    let mut message = vec![number; 8];
+    message.extend([0; 8]);
+    message.extend([1, 0x10, 2, 0, 0, 0, 0, 0]);
+    message.extend(total.to_be_bytes());
+    message.extend(sa);
+    message
+}
+
+/// A first message in the name of `remote`.
+fn forge(duo: &mut Duo, remote: SocketAddr, number: u8, padding: u8) {
+    let path = Path { remote, ..B.path() };
+    let _ = duo.receive(B, path, &mut first_message(number, padding));
+}
+
+fn stranger(number: u8) -> SocketAddr {
+    ([198, 51, 100, number], 500).into()
+}
+
+fn half_open(duo: &Duo) -> usize {
+    duo.b.endpoint.ike_sas().filter(|ike| !ike.established).count()
+}
+
+/// An answer that only just fits where it is built, and not where it is kept, leaves nothing behind: every slot that is
+/// taken has a deadline.
+#[test]
+fn no_length_of_a_first_message_leaves_a_slot_behind() {
+    let mut taken = 0;
+    for padding in 180..=255 {
+        let mut duo = Duo::new(|_, _| ());
+        forge(&mut duo, A.path().local, 1, padding);
+        taken += half_open(&duo);
+        let _ = duo.turn(B);
+        duo.run(120_000);
+        assert_eq!(half_open(&duo), 0, "{padding}");
+        assert_eq!(duo.b.endpoint.poll_timeout(), None);
+    }
+    assert!(taken > 0, "none was taken at all");
+}
+
+/// The table is full of first messages; what is up is renewed all the same.
+#[test]
+fn a_flood_keeps_nothing_from_being_renewed() {
+    let open = |_, peer: &mut ike_core::config::PeerConfig<'static>| {
+        peer.remote = RemoteAddress::Any;
+    };
+    let mut duo = Duo::sized::<8, 3, 8>(1, open);
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(60_000);
+    for number in 1..=3 {
+        forge(&mut duo, stranger(number), number, 0);
+    }
+    assert_eq!(half_open(&duo), 3);
+    let child = duo.child(B);
+    duo.call(B, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+    duo.run(1_000);
+    let renewed = |event: &Event| matches!(event, Event::ChildSaReady { replaces: Some(_), .. });
+    assert!(duo.b.events.iter().any(renewed), "{:?}", duo.b.events);
+
+    let mut duo = Duo::sized::<2, 8, 8>(1, open);
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(60_000);
+    forge(&mut duo, stranger(1), 1, 0);
+    assert_eq!(half_open(&duo), 1);
+    let ike = duo.ike(B);
+    duo.call(B, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+    duo.run(5_000);
+    assert!(duo.b.events.iter().any(|event| matches!(event, Event::IkeSaReplaced { .. })));
+}
+
+/// A first message in the peer's name does not make us wait for its third.
+#[test]
+fn a_forged_first_message_does_not_hold_our_own_back() {
+    let mut duo = Duo::new(|_, _| ());
+    forge(&mut duo, A.path().local, 9, 0);
+    let _ = duo.turn(B);
+    assert_eq!(half_open(&duo), 1);
+    duo.create_child(B, CHILD).unwrap();
+    duo.run(2_000);
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1));
+}
+
+/// Exchanges that are done and only answer duplicates make way: more children come up at once than may be in negotiation.
+#[test]
+fn exchanges_that_are_done_hold_nobody_up() {
+    for exchanges in [9, 24] {
+        let mut duo = if exchanges == 9 {
+            Duo::sized::<4, 9, 24>(20, |_, _| ())
+        } else {
+            Duo::sized::<4, 24, 24>(20, |_, _| ())
+        };
+        for child in 1..=20 {
+            duo.create_child(A, ChildId(child)).unwrap();
+            duo.run(1_000);
+        }
+        assert_eq!((duo.children(A), duo.children(B)), (20, 20), "{exchanges}");
+    }
+}
+
+/// However small a datagram may be: a message goes in no more pieces than there is room for, and all of them end.
+#[test]
+fn the_smallest_fragments_arrive() {
+    let mut duo = Duo::new(|_, _| ());
+    for datagram in [1, 40, 41, 45, 64] {
+        let limits = Limits { datagram, ..Limits::DEFAULT };
+        (duo.a.config.limits, duo.b.config.limits) = (limits, limits);
+        let before = duo.children(A);
+        if before == 0 {
+            duo.create_child(A, CHILD).unwrap();
+        } else {
+            let child = duo.child(A);
+            duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+        }
+        let mut sent = 0;
+        duo.run_while(duo.now + 60_000, |_, _| {
+            sent += 1;
+            assert!(sent < 500, "{datagram}");
+            true
+        });
+        assert_eq!((duo.children(A), duo.children(B)), (1, 1), "{datagram}");
+    }
+}
+
+/// A clock set to nothing is a mistake, not a loop.
+#[test]
+fn timers_of_zero_come_to_an_end() {
+    let mut duo = Duo::new(|_, peer| peer.nat_traversal = NatTraversal::Force);
+    let timing = Timing {
+        keepalive: Duration::ZERO,
+        overlap: Duration::ZERO,
+        linger: Duration::ZERO,
+        outbound_switch: Duration::ZERO,
+        ..Timing::DEFAULT
+    };
+    (duo.a.config.timing, duo.b.config.timing) = (timing, timing);
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(5_000);
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1));
+}
+
+/// The host shows no hurry to take an inbound SA: the third message goes out when it has, however late.
+#[test]
+fn a_message_that_was_withheld_for_long_goes_out() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.a.takes = false;
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(20_000);
+    let ready = duo.a.events.iter().find_map(|event| match event {
+        Event::ChildSaReady { child, .. } => Some(*child),
+        _ => None,
+    });
+    let late = Timing { exchange_timeout: Duration::from_secs(5), ..Timing::DEFAULT };
+    duo.a.config.timing = late;
+    let _ = duo.a.endpoint.take_inbound(ready.unwrap()).unwrap();
+    duo.now += 40_000;
+    let sent = duo.turn(A);
+    assert_eq!(sent.len(), 1);
+    let _ = duo.deliver(B, sent[0].clone());
+    assert_eq!(mirror(sent[0].0), B.path());
+}
+
+/// Somebody else was to compute, and cannot: the exchange fails, and leaves nothing behind.
+#[test]
+fn a_job_that_fails_ends_its_exchange() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.create_child(A, CHILD).unwrap();
+    let first = duo.turn(A).remove(0);
+    duo.deliver(B, first).unwrap();
+    let second = duo.turn(B).remove(0);
+    duo.deliver(A, second).unwrap();
+    let job = duo.call(A, |endpoint, cx| endpoint.take_work(cx)).unwrap();
+    assert_eq!(duo.call(A, |endpoint, cx| endpoint.handle_work(cx, 1)), Work::Idle);
+    duo.call(A, |endpoint, cx| endpoint.complete_work(cx, job.fail())).unwrap();
+    let _ = duo.turn(A);
+    assert_eq!(duo.a.endpoint.ike_sas().count(), 0);
+    assert!(matches!(duo.a.events[..], [Event::Failed { .. }, Event::Failed { .. }]));
+}
