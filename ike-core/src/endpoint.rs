@@ -179,15 +179,13 @@ impl<'s> Endpoint<'s> {
     /// pass, and with `received` at the first packet of a new inbound SA.
     pub fn note_traffic(&mut self, cx: &mut Context<'_>, child: ChildSaHandle, seen: Traffic) {
         let Some(sa) = self.child(child) else { return };
-        let (ike, use_outbound, peer) = (sa.ike, sa.use_outbound, sa.peer);
+        let (use_outbound, peer) = (sa.use_outbound, sa.peer);
         if seen.received && matches!(use_outbound, Outbound::From(_)) {
             self.outbound_usable(cx, child.index);
         }
         let idle = cx.config.peers.peer(peer).and_then(|peer| peer.dpd).map(|dpd| dpd.idle);
-        let (index, serial) = ike;
-        if !self.store.ikes.is(index, serial) {
-            return;
-        }
+        // The IKE SA that it came from may be gone; the peer's newest one speaks for it then.
+        let Some(index) = self.ike_of_child(child.index) else { return };
         let Some(ike) = self.store.ikes.get_mut(index) else { return };
         if seen.received {
             ike.heard(cx.now);
@@ -207,9 +205,11 @@ impl<'s> Endpoint<'s> {
     /// it, if that is another path than before. Only then; anything else can be forged.
     pub fn path_seen(&mut self, cx: &mut Context<'_>, child: ChildSaHandle, path: Path) {
         let Some(sa) = self.child(child) else { return };
-        let (index, serial) = sa.ike;
-        if sa.encap && path.encap && self.store.ikes.is(index, serial) {
-            self.move_peer(cx, index, path);
+        if sa.encap
+            && path.encap
+            && let Some(ike) = self.ike_of_child(child.index)
+        {
+            self.move_peer(cx, ike, path);
         }
     }
 
@@ -606,6 +606,14 @@ impl<'s> Endpoint<'s> {
             let end = cx.now.after(cx.config.timing.overlap);
             sa.schedule.hard = Some(sa.schedule.hard.map_or(end, |hard| hard.min(end)));
             self.refresh_child(old.index);
+        }
+    }
+
+    /// The pair `old` carries nothing any more: what is to take its place does so now, rather than when its time has come.
+    pub(crate) fn use_successor(&mut self, cx: &Context<'_>, old: u16) {
+        let Some(new) = self.store.children.get(old).and_then(|sa| sa.successor) else { return };
+        if self.child(new).is_some_and(|sa| sa.phase == child_sa::Phase::Up) {
+            self.outbound_usable(cx, new.index);
         }
     }
 

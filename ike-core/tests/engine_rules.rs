@@ -15,5 +15,7 @@ mod duo;
 
 #[path = "engine/forgery.rs"]
 mod forgery;
+#[path = "engine/renewal.rs"]
+mod renewal;
 #[path = "engine/room.rs"]
 mod room;

@@ -123,7 +123,7 @@ impl Endpoint<'_> {
         if sa.phase != child_sa::Phase::Up {
             return Err(ApiError::Stale);
         }
-        if sa.successor.is_some() {
+        if self.is_being_replaced(sa) {
             return Ok(());
         }
         let (peer, config, path) = (sa.peer, sa.config, sa.path);
@@ -131,13 +131,16 @@ impl Endpoint<'_> {
             // No IKE SA is left: a new phase 1, and behind it the quick mode.
             return self.create_child_anew(cx, peer, config, path);
         };
-        let new = self
-            .begin_quick_mode(cx, ike, config, Some(child))
-            .map_err(|error| api_error(&error))?;
-        if let Some(sa) = self.child_mut(child) {
-            sa.successor = Some(new);
-        }
-        Ok(())
+        self.begin_quick_mode(cx, ike, config, Some(child))
+            .map(|_| ())
+            .map_err(|error| api_error(&error))
+    }
+
+    /// Whether a pair is there, or under way, that is to replace this one. One that was, and is gone, does not count.
+    fn is_being_replaced(&self, sa: &child_sa::ChildSa) -> bool {
+        sa.successor
+            .and_then(|new| self.child(new))
+            .is_some_and(|new| new.phase == child_sa::Phase::Negotiating || new.is_live())
     }
 
     /// Phase 1 for a peer that has children and no IKE SA.
@@ -177,6 +180,9 @@ impl Endpoint<'_> {
         child: ChildSaHandle,
     ) -> Result<(), ApiError> {
         let sa = self.child(child).ok_or(ApiError::Stale)?;
+        if matches!(sa.phase, child_sa::Phase::Down(_)) {
+            return Err(ApiError::Stale);
+        }
         let (inbound, negotiating) = (sa.inbound, sa.phase == child_sa::Phase::Negotiating);
         if negotiating {
             if let Some(exchange) = sa.exchange {
@@ -197,7 +203,10 @@ impl Endpoint<'_> {
     ///
     /// [`ApiError::Stale`].
     pub fn delete_ike(&mut self, cx: &mut Context<'_>, ike: IkeSaHandle) -> Result<(), ApiError> {
-        self.ike(ike).ok_or(ApiError::Stale)?;
+        let sa = self.ike(ike).ok_or(ApiError::Stale)?;
+        if matches!(sa.phase, Phase::Down(_)) {
+            return Err(ApiError::Stale);
+        }
         self.delete_all(cx, ike.index, DownReason::Requested);
         Ok(())
     }
@@ -210,6 +219,10 @@ impl Endpoint<'_> {
 
     /// Ends an IKE SA and the children of its owner, with Deletes.
     pub(crate) fn delete_all(&mut self, cx: &mut Context<'_>, index: u16, reason: DownReason) {
+        let Some(handle) = self.ike_handle(index) else { return };
+        if let Some(renewal) = self.renewal_of(handle) {
+            self.end_ike(cx, renewal, reason);
+        }
         let Some(ike) = self.store.ikes.get(index) else { return };
         if ike.is_established() {
             let owner = ike.owner;
@@ -232,7 +245,7 @@ impl Endpoint<'_> {
             return;
         }
         if let Some(child) = self.child_handle(index) {
-            // What fails here is tried again when the data plane asks, or ends with the hard lifetime.
+            // What fails here is tried again a little later.
             let _ = self.rekey_child(cx, child);
         }
     }
@@ -244,7 +257,7 @@ impl Endpoint<'_> {
         let ike = self.store.ikes.get(index).ok_or(ApiError::Stale)?;
         let (path, owner) = (ike.path, ike.owner);
         // One successor is enough, whoever began it.
-        if self.newest_ike_of(owner) != Some(index) || self.is_being_renewed(old) {
+        if self.newest_ike_of(owner) != Some(index) || self.renewal_of(old).is_some() {
             return Ok(());
         }
         let new = self.initiate_peer(cx, &peer, path)?;
@@ -254,10 +267,10 @@ impl Endpoint<'_> {
         Ok(())
     }
 
-    fn is_being_renewed(&self, old: IkeSaHandle) -> bool {
-        self.store.ikes.iter().any(|(_, ike)| {
-            ike.role == Role::Initiator && ike.phase == Phase::HalfOpen && ike.replaces == Some(old)
-        })
+    /// The phase 1 under way that is to renew `old`.
+    fn renewal_of(&self, old: IkeSaHandle) -> Option<u16> {
+        let renews = |ike: &IkeSa| ike.phase == Phase::HalfOpen && ike.replaces == Some(old);
+        self.store.ikes.iter().find(|(_, ike)| renews(ike)).map(|(index, _)| index)
     }
 }
 

@@ -52,12 +52,16 @@ impl Endpoint<'_> {
     }
 
     /// The pair of a quick mode that failed: forgotten if the host never knew of it, else down.
-    fn child_failed(&mut self, cx: &Context<'_>, index: u16, reason: Failure) {
+    fn child_failed(&mut self, cx: &mut Context<'_>, index: u16, reason: Failure) {
         let Some(sa) = self.store.children.get(index) else { return };
-        let replaces = sa.replaces;
+        let (replaces, inbound) = (sa.replaces, sa.inbound);
         if sa.phase == child_sa::Phase::Negotiating {
             self.forget_child(index);
         } else {
+            // The peer may have got what it waited for, and we not its answer: it must not send into nothing.
+            if let Some(ike) = self.ike_of_child(index).filter(|_| reason != Failure::IkeSaDown) {
+                self.send_delete_child(cx, ike, inbound);
+            }
             self.end_child(index, DownReason::Failed(reason));
         }
         // The pair that was to be replaced goes on, and will try again.
@@ -416,4 +420,4 @@ impl Endpoint<'_> {
 }
 
 /// How long a renewal that failed waits before it is tried again.
-const RETRY: core::time::Duration = core::time::Duration::from_secs(10);
+pub(crate) const RETRY: core::time::Duration = core::time::Duration::from_secs(10);

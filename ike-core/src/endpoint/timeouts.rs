@@ -2,14 +2,16 @@
 
 use crate::child_sa::{self, Outbound};
 use crate::config::PeerConfig;
+use crate::endpoint::teardown::RETRY;
 use crate::endpoint::{Context, Endpoint};
 use crate::error::Failure;
-use crate::event::DownReason;
+use crate::event::{DownReason, Role};
 use crate::exchange::OnSilence;
 use crate::exchange::state::State;
 use crate::lifetime;
 use crate::natt::KEEPALIVE;
 use crate::time::Instant;
+use crate::wire::numbers::ExchangeType;
 
 impl Endpoint<'_> {
     /// Does what is due. Call it when [`Self::poll_timeout`] has come; calling it early or late does no harm.
@@ -41,6 +43,10 @@ impl Endpoint<'_> {
                 outbox.at = Some(cx.now.after(outbox.wait));
                 outbox.due = true;
                 self.stats.retransmitted = self.stats.retransmitted.saturating_add(1);
+                let (kind, ike) = (exchange.kind, exchange.ike);
+                if kind == ExchangeType::QUICK_MODE {
+                    self.repeat_phase1(ike);
+                }
                 self.store.exchanges.pending.push(index);
                 return self.refresh_exchange(index);
             }
@@ -63,6 +69,20 @@ impl Endpoint<'_> {
         self.fail_exchange(cx, index, failure);
     }
 
+    /// A quick mode gets no answer: perhaps the last message of phase 1 was lost, which nobody asks for again where the
+    /// responder of aggressive mode waits for it. It goes out once more, ahead of the quick mode.
+    fn repeat_phase1(&mut self, (ike, serial): (u16, u32)) {
+        if !self.store.ikes.is(ike, serial) {
+            return;
+        }
+        let Some(index) = self.store.ikes.get(ike).and_then(|ike| ike.exchange) else { return };
+        let Some(exchange) = self.store.exchanges.get_mut(index) else { return };
+        if exchange.role == Role::Initiator && exchange.is_done() {
+            exchange.outbox.due = true;
+            self.store.exchanges.pending.push(index);
+        }
+    }
+
     fn child_due(&mut self, cx: &mut Context<'_>, index: u16) {
         let Some(sa) = self.store.children.get_mut(index) else {
             return self.store.children.timers.set(index, None);
@@ -75,6 +95,7 @@ impl Endpoint<'_> {
                 _ => DownReason::Expired,
             };
             let (inbound, tell) = (sa.inbound, sa.use_outbound != Outbound::Gone);
+            self.use_successor(cx, index);
             if let Some(ike) = self.ike_of_child(index).filter(|_| tell) {
                 self.send_delete_child(cx, ike, inbound);
             }
@@ -86,7 +107,8 @@ impl Endpoint<'_> {
             return self.outbound_usable(cx, index);
         }
         if passed(sa.schedule.soft) {
-            sa.schedule.soft = None;
+            // Until a successor carries the traffic it is looked after again: the renewal may find no room, or fail.
+            sa.schedule.soft = Some(cx.now.after(RETRY));
             self.refresh_child(index);
             self.renew_child(cx, index);
             return;
@@ -110,9 +132,15 @@ impl Endpoint<'_> {
         }
         if passed(ike.schedule.soft) {
             ike.schedule.soft = None;
-            self.refresh_ike(index);
-            let _ = self.renew_ike(cx, index);
-            return;
+            let handle = self.ike_handle(index);
+            let renewal = self.renew_ike(cx, index);
+            if renewal.is_err() && handle.is_some_and(|ike| self.ike(ike).is_some()) {
+                // No room, perhaps: there may be some soon.
+                if let Some(ike) = self.store.ikes.get_mut(index) {
+                    ike.schedule.soft = Some(cx.now.after(RETRY));
+                }
+            }
+            return self.refresh_ike(index);
         }
         if passed(ike.liveness.due) {
             self.dpd_due(cx, index);

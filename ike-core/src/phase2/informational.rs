@@ -227,6 +227,7 @@ impl Endpoint<'_> {
                 sa.schedule.hard = Some(cx.now.after(cx.config.timing.linger));
                 self.store.children.pending.push(child);
                 self.refresh_child(child);
+                self.use_successor(cx, child);
             }
         }
     }

@@ -148,7 +148,13 @@ impl Endpoint<'_> {
             }
         });
         match result {
-            Ok(()) => self.child_handle(child_index).ok_or(Capacity::ChildSas.into()),
+            Ok(()) => {
+                let new = self.child_handle(child_index).ok_or(Capacity::ChildSas)?;
+                if let Some(old) = replaces.and_then(|old| self.child_mut(old)) {
+                    old.successor = Some(new);
+                }
+                Ok(new)
+            }
             Err(error) => {
                 self.release_exchange(index);
                 self.forget_child(child_index);

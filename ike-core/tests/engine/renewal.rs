@@ -1,0 +1,151 @@
+//! Renewals that do not go as planned: nothing that is up ends for it, and they are tried again.
+
+use std::time::Duration;
+
+use ike_core::config::{ChildId, Dpd, DpdAction, NatTraversal, Phase1Mode};
+use ike_core::error::ApiError;
+use ike_core::event::{DownReason, Event, Traffic};
+
+use crate::duo::Who::{A, B};
+use crate::duo::{CHILD, Duo, Who, exchange_type};
+
+const AGGRESSIVE: u8 = 4;
+
+fn renewals(duo: &mut Duo, who: Who) -> usize {
+    let renewed = |event: &&Event| matches!(event, Event::ChildSaReady { replaces: Some(_), .. });
+    duo.side(who).events.iter().filter(renewed).count()
+}
+
+/// No slot is free when the time has come; a little later there is one.
+#[test]
+fn a_renewal_that_found_no_room_is_tried_again() {
+    let mut duo = Duo::sized::<4, 12, 2>(2, |_, _| ());
+    for child in [1, 2] {
+        duo.create_child(A, ChildId(child)).unwrap();
+        duo.run(1_000);
+    }
+    assert_eq!(duo.children(A), 2);
+    // The soft lifetime is over, at 80 to 92 percent of an hour; both tables are full.
+    duo.run(3_400_000);
+    assert_eq!((renewals(&mut duo, A), renewals(&mut duo, B)), (0, 0));
+    let second = duo.a.endpoint.child_sas().nth(1).unwrap().handle;
+    duo.call(A, |endpoint, cx| endpoint.delete_child(cx, second)).unwrap();
+    duo.run(60_000);
+    assert_eq!((renewals(&mut duo, A), renewals(&mut duo, B)), (1, 1));
+}
+
+/// The host does not want the new pair. The old one goes on, and is renewed after all.
+#[test]
+fn a_successor_that_was_rejected_is_not_the_last() {
+    let mut duo = Duo::up(|_, _| ());
+    let old = duo.child(A);
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
+    for sent in duo.turn(A) {
+        duo.deliver(B, sent).unwrap();
+    }
+    for sent in duo.turn(B) {
+        duo.deliver(A, sent).unwrap();
+    }
+    let Some(Event::ChildSaReady { child: new, .. }) = duo.a.endpoint.poll_event() else {
+        panic!("no new pair");
+    };
+    duo.a.endpoint.reject_child(new);
+    duo.run(60_000);
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
+    duo.run(1_000);
+    assert_eq!(renewals(&mut duo, A), 1);
+}
+
+/// The IKE SA that made a pair is gone, another one speaks for it: what the data plane sees still keeps the peer alive, or
+/// shows that it is dead.
+#[test]
+fn traffic_of_an_adopted_pair_is_noted() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: 5 * second, retry: second, tries: 2, action: DpdAction::Clear };
+    let mut duo = Duo::up(|_, peer| peer.dpd = Some(dpd));
+    let ike = duo.ike(A);
+    let child = duo.child(A);
+    // A quick mode begins under the old IKE SA and ends there, after the new one has come up.
+    duo.a.takes = false;
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+    for sent in duo.turn(A) {
+        duo.deliver(B, sent).unwrap();
+    }
+    let held_back = duo.turn(B);
+    duo.call(A, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+    duo.run(900);
+    for sent in held_back {
+        let _ = duo.deliver(A, sent);
+    }
+    duo.a.takes = true;
+    duo.run(60_000);
+    assert_eq!(duo.a.endpoint.ike_sas().count(), 1);
+    assert_ne!(duo.ike(A), ike);
+    let child = duo.child(A);
+    let seen = Traffic { sent: true, received: false };
+    duo.call(A, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+    duo.run_while(duo.now + 30_000, |_, _| false);
+    let dead =
+        |event: &Event| matches!(event, Event::IkeSaDown { reason: DownReason::PeerDead, .. });
+    assert!(duo.a.events.iter().any(dead), "{:?}", duo.a.events);
+}
+
+/// The third message of aggressive mode is lost. Nobody asks for it; it goes out again with the quick mode behind it.
+#[test]
+fn a_lost_third_message_of_aggressive_mode_heals() {
+    let mut duo = Duo::new(|_, peer| {
+        peer.exchange = Phase1Mode::Aggressive;
+        peer.danger_answer_aggressive_psk = true;
+    });
+    duo.create_child(A, CHILD).unwrap();
+    let mut from_a = 0;
+    duo.run_while(20_000, |from, sent| {
+        if from == A && exchange_type(sent) == AGGRESSIVE {
+            from_a += 1;
+        }
+        !(from == A && exchange_type(sent) == AGGRESSIVE && from_a == 2)
+    });
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1), "{:?}", duo.a.events);
+}
+
+/// Who ends an IKE SA does not want its renewal either.
+#[test]
+fn deleting_an_ike_sa_cancels_its_renewal() {
+    let mut duo = Duo::up(|_, _| ());
+    let ike = duo.ike(A);
+    duo.call(A, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+    let _ = duo.turn(A);
+    duo.call(A, |endpoint, cx| endpoint.delete_ike(cx, ike)).unwrap();
+    assert_eq!(duo.call(A, |endpoint, cx| endpoint.delete_ike(cx, ike)), Err(ApiError::Stale));
+    duo.run(60_000);
+    assert_eq!(duo.a.endpoint.ike_sas().count(), 0);
+    assert_eq!(duo.b.endpoint.ike_sas().count(), 0);
+}
+
+/// The responder never gets the third message: its pair ends, and the initiator is told, who would otherwise send into
+/// nothing.
+#[test]
+fn a_pair_that_one_side_gives_up_ends_at_the_other() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.create_child(A, CHILD).unwrap();
+    let mut quick = 0;
+    duo.run_while(120_000, |from, sent| {
+        if from == A && exchange_type(sent) == 32 {
+            quick += 1;
+        }
+        !(from == A && exchange_type(sent) == 32 && quick > 1)
+    });
+    assert_eq!((duo.children(A), duo.children(B)), (0, 0));
+}
+
+/// Keepalives, and the old path, are not wanted where there is no NAT.
+#[test]
+fn no_keepalives_without_a_nat() {
+    let mut duo = Duo::up(|_, peer| peer.nat_traversal = NatTraversal::Auto);
+    let mut sent = 0;
+    duo.run_while(duo.now + 300_000, |_, _| {
+        sent += 1;
+        true
+    });
+    assert_eq!(sent, 0);
+}
