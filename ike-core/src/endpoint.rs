@@ -179,21 +179,17 @@ impl<'s> Endpoint<'s> {
     /// pass, and with `received` at the first packet of a new inbound SA.
     pub fn note_traffic(&mut self, cx: &mut Context<'_>, child: ChildSaHandle, seen: Traffic) {
         let Some(sa) = self.child(child) else { return };
-        let (use_outbound, peer) = (sa.use_outbound, sa.peer);
+        let use_outbound = sa.use_outbound;
         if seen.received && matches!(use_outbound, Outbound::From(_)) {
             self.outbound_usable(cx, child.index);
         }
-        let idle = cx.config.peers.peer(peer).and_then(|peer| peer.dpd).map(|dpd| dpd.idle);
         // The IKE SA that it came from may be gone; the peer's newest one speaks for it then.
         let Some(index) = self.ike_of_child(child.index) else { return };
         let Some(ike) = self.store.ikes.get_mut(index) else { return };
         if seen.received {
             ike.heard(cx.now);
-        } else if seen.sent
-            && ike.announced.dead_peer_detection
-            && let Some(idle) = idle
-        {
-            ike.worried(cx.now, idle);
+        } else if seen.sent {
+            ike.worried(cx);
         }
         if seen.sent && ike.keepalive.is_some() {
             ike.keepalive = Some(cx.config.timing.next_keepalive(cx.now));

@@ -1,12 +1,10 @@
 //! The IKE SA: what phase 1 agrees on, and what lives on it afterwards. RFC 2409 §5, RFC 2408 §2.
 
-use core::time::Duration;
-
 use heapless::Vec;
 
 use crate::config::{ChildId, Lifetime, PeerId};
 use crate::digest::{Digests, Kind};
-use crate::endpoint::Path;
+use crate::endpoint::{Context, Path};
 use crate::event::{DownReason, IkeSaHandle, Role};
 use crate::keys::{CipherKey, Iv, Skeyid};
 use crate::lifetime::Schedule;
@@ -222,11 +220,15 @@ impl IkeSa {
         self.liveness.due = None;
     }
 
-    /// Notes that something was sent that the peer should react to; `idle` is how long it may be silent.
-    pub(crate) fn worried(&mut self, now: Instant, idle: Duration) {
-        if self.liveness.worried_since.is_none() {
-            self.liveness.worried_since = Some(now);
-            self.liveness.due = Some(now.after(idle));
+    /// Notes that something was sent that the peer should react to. If it can be asked whether it is alive it soon will
+    /// be, unless it shows before.
+    pub(crate) fn worried(&mut self, cx: &Context<'_>) {
+        let dpd = cx.config.peers.peer(self.peer).and_then(|peer| peer.dpd);
+        if let Some(dpd) = dpd.filter(|_| self.announced.dead_peer_detection && self.is_usable())
+            && self.liveness.worried_since.is_none()
+        {
+            self.liveness.worried_since = Some(cx.now);
+            self.liveness.due = Some(cx.now.after(dpd.idle));
         }
     }
 

@@ -45,7 +45,7 @@ impl Endpoint<'_> {
                 self.stats.retransmitted = self.stats.retransmitted.saturating_add(1);
                 let (kind, ike) = (exchange.kind, exchange.ike);
                 if kind == ExchangeType::QUICK_MODE {
-                    self.repeat_phase1(ike);
+                    self.doubt_phase1(cx, ike);
                 }
                 self.store.exchanges.pending.push(index);
                 return self.refresh_exchange(index);
@@ -69,13 +69,19 @@ impl Endpoint<'_> {
         self.fail_exchange(cx, index, failure);
     }
 
-    /// A quick mode gets no answer: perhaps the last message of phase 1 was lost, which nobody asks for again where the
-    /// responder of aggressive mode waits for it. It goes out once more, ahead of the quick mode.
-    fn repeat_phase1(&mut self, (ike, serial): (u16, u32)) {
+    /// A quick mode gets no answer. Perhaps the peer has no such IKE SA, or one with another IV: what phase 1 pads its
+    /// messages with is in the IV, and in no hash. Dead peer detection will tell. Or the last message of phase 1 was lost,
+    /// which nobody asks for again where the responder of aggressive mode waits for it: it goes out once more, ahead of
+    /// the quick mode.
+    fn doubt_phase1(&mut self, cx: &Context<'_>, (ike, serial): (u16, u32)) {
         if !self.store.ikes.is(ike, serial) {
             return;
         }
-        let Some(index) = self.store.ikes.get(ike).and_then(|ike| ike.exchange) else { return };
+        let Some(sa) = self.store.ikes.get_mut(ike) else { return };
+        sa.worried(cx);
+        let phase1 = sa.exchange;
+        self.refresh_ike(ike);
+        let Some(index) = phase1 else { return };
         let Some(exchange) = self.store.exchanges.get_mut(index) else { return };
         if exchange.role == Role::Initiator && exchange.is_done() {
             exchange.outbox.due = true;

@@ -108,6 +108,31 @@ fn a_lost_third_message_of_aggressive_mode_heals() {
     assert_eq!((duo.children(A), duo.children(B)), (1, 1), "{:?}", duo.a.events);
 }
 
+/// What pads the last message of phase 1 is in the next IV, and in no hash: garbled on its way, it leaves two ends that are
+/// both up and do not understand each other. The quick mode without an answer makes the initiator ask, and begin anew.
+#[test]
+fn garbled_padding_of_phase_1_heals() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: 5 * second, retry: second, tries: 3, action: DpdAction::Clear };
+    let mut duo = Duo::new(|_, peer| peer.dpd = Some(dpd));
+    duo.create_child(A, CHILD).unwrap();
+    for number in 0..6 {
+        let from = if number % 2 == 0 { A } else { B };
+        for mut sent in duo.turn(from) {
+            if number == 5 {
+                *sent.1.last_mut().unwrap() ^= 1;
+            }
+            duo.deliver(from.other(), sent).unwrap();
+        }
+    }
+    assert!(duo.a.endpoint.ike_sas().all(|ike| ike.established));
+    for _ in 0..30 {
+        duo.run(1_000);
+        duo.create_child(A, CHILD).unwrap();
+    }
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1), "{:?}", duo.a.events);
+}
+
 /// Who ends an IKE SA does not want its renewal either.
 #[test]
 fn deleting_an_ike_sa_cancels_its_renewal() {
