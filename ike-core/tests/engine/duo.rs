@@ -1,6 +1,6 @@
 //! Two endpoints and what is between them: a test sees every datagram, and decides what becomes of it.
 
-use std::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;

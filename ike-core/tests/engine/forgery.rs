@@ -1,6 +1,6 @@
 //! Messages that are not what they seem: old ones that come again, our own that come back.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use ike_core::Path;
 use ike_core::config::{ChildId, Dpd, DpdAction, Phase1Mode};

@@ -1,6 +1,6 @@
 //! Renewals that do not go as planned: nothing that is up ends for it, and they are tried again.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use ike_core::config::{ChildId, Dpd, DpdAction, NatTraversal, Phase1Mode};
 use ike_core::error::ApiError;

@@ -1,7 +1,7 @@
 //! Full tables: whose slots go, and what nobody can keep from happening.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use core::net::SocketAddr;
+use core::time::Duration;
 
 use ike_core::config::{ChildId, Limits, NatTraversal, RemoteAddress, Timing};
 use ike_core::event::Event;
@@ -12,7 +12,7 @@ use crate::duo::{CHILD, Duo, mirror};
 
 /// A first message of main mode with a life duration of `padding` bytes more than it needs.
 fn first_message(number: u8, padding: u8) -> Vec<u8> {
-    let mut attributes = vec![
+    let mut attributes = [
         [0x80, 1, 0, 7],
         [0x80, 14, 0, 128],
         [0x80, 2, 0, 4],
