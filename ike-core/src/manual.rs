@@ -3,3 +3,7 @@
 /// The rules of the standards that this crate claims to follow, with the test that shows each.
 #[doc = include_str!("manual/compliance.md")]
 pub mod compliance {}
+
+/// What went wrong with other implementations, row by row, with the test that shows how it is here.
+#[doc = include_str!("manual/hazards.md")]
+pub mod hazards {}

@@ -1,4 +1,5 @@
-//! What went wrong in this field before: a named test for each published bug and attack that applies.
+//! What went wrong in this field before: a named test for each published bug and attack that applies. The table of all
+//! of them is in the manual, `ike_core::manual::hazards`.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +18,22 @@ mod recorded;
 #[path = "hazards/walk.rs"]
 mod walk;
 
+#[path = "hazards/puppet.rs"]
+mod puppet;
+#[path = "hazards/stage.rs"]
+mod stage;
+
+#[path = "hazards/authentication.rs"]
+mod authentication;
+#[path = "hazards/denial.rs"]
+mod denial;
+#[path = "hazards/fragments.rs"]
+mod fragments;
 #[path = "hazards/parsing.rs"]
 mod parsing;
+#[path = "hazards/peers.rs"]
+mod peers;
 #[path = "hazards/protos.rs"]
 mod protos;
+#[path = "hazards/state.rs"]
+mod state;

@@ -5,22 +5,54 @@
 use std::fs;
 use std::path::Path;
 
-#[test]
-fn every_test_that_the_manual_names_exists() {
+/// Checks that the tests named in `page` exist, and returns how many there are.
+fn tests_named_in(page: &str) -> usize {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manual = fs::read_to_string(root.join("src/manual/compliance.md")).unwrap();
-    let mut named = 0;
+    let manual = fs::read_to_string(root.join(page)).unwrap();
+    let mut named = 0_usize;
     for word in manual.split('`').skip(1).step_by(2) {
         let Some((file, test)) = word.split_once("::").filter(|(file, _)| *file != "file") else {
             continue;
         };
-        named += 1;
-        let path = match file.strip_prefix("src/") {
-            Some(source) => root.join("src").join(source),
-            None => root.join("tests").join(file).with_extension("rs"),
+        named = named.saturating_add(1);
+        let path = match (file.strip_prefix("src/"), file.strip_prefix("esp-core/")) {
+            (Some(source), _) => root.join("src").join(source),
+            (_, Some(other)) => root.join("../esp-core").join(other),
+            _ => root.join("tests").join(file).with_extension("rs"),
         };
         let source = fs::read_to_string(&path).unwrap_or_default();
         assert!(source.contains(&format!("fn {test}(")), "{word} is not in {}", path.display());
     }
+    named
+}
+
+#[test]
+fn every_test_that_the_manual_names_exists() {
+    let named = tests_named_in("src/manual/compliance.md");
     assert!(named > 30, "the manual has lost its tests: {named}");
+    let named = tests_named_in("src/manual/hazards.md");
+    assert!(named > 100, "the manual has lost its tests: {named}");
+}
+
+/// Each line of the hazards names a test, or says why there is none.
+#[test]
+fn every_hazard_has_its_line() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = fs::read_to_string(root.join("src/manual/hazards.md")).unwrap();
+    let mut lines = manual.lines().filter(|line| line.starts_with("| ")).map(|line| {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [number, _, here] = cells[..] else { unreachable!("{line}") };
+        (number.to_owned(), here.to_owned())
+    });
+    let peers = (1..=32).map(|number| format!("I{number}"));
+    let published = (1..=116).map(|number: u32| number.to_string());
+    for expected in peers.chain(published) {
+        let (number, here) = lines.by_ref().find(|(number, _)| !number.is_empty()).unwrap();
+        assert_eq!(number, expected);
+        let says = here.contains("::")
+            || here.starts_with("does not apply: ")
+            || here.starts_with("later");
+        assert!(says, "{number}: {here}");
+    }
+    assert_eq!(lines.find(|(number, _)| !number.is_empty()), None);
 }
