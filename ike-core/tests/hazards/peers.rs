@@ -55,19 +55,32 @@ fn i2_responder_lifetime_in_either_numbering() {
         ([1, 2], 0, 28_800),
         ([77, 78], 60, 28_800),
     ] {
-        with_puppet(
-            |_| (),
-            |host, config, puppet| {
-                puppet.establish(host, config, 0);
-                let data = attributes(&[(numbers[0], 1), (numbers[1], seconds)]);
-                let told = notify(1, &puppet.spi(), 24_576, &data);
-                let message = puppet.informational(3, vec![told]);
-                assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
-                let ike = host.endpoint.ike_sas().next().unwrap();
-                assert_eq!(ike.lifetime.seconds, expected);
-            },
-        );
+        stage(plain, |stage| {
+            stage.begin(0);
+            let first = stage.turn(0).remove(0);
+            let config = stage.configs[0];
+            let host = &mut stage.hosts[0];
+            let mut puppet = Puppet::new(0);
+            puppet.respond(host, &config, 1_000, &first.message);
+            let data = attributes(&[(numbers[0], 1), (numbers[1], seconds)]);
+            let told = notify(1, &puppet.spi(), 24_576, &data);
+            let message = puppet.informational(3, vec![told]);
+            assert_eq!(host.receive(1_000, &config, path_from(0), &message), Ok(()));
+            let ike = host.endpoint.ike_sas().next().unwrap();
+            assert_eq!(ike.lifetime.seconds, expected);
+        });
     }
+    // The initiator proposed it, and is not told by the initiator.
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            puppet.establish(host, config, 0);
+            let told = notify(1, &puppet.spi(), 24_576, &attributes(&[(11, 1), (12, 60)]));
+            let message = puppet.informational(3, vec![told]);
+            assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
+            assert_eq!(host.endpoint.ike_sas().next().unwrap().lifetime.seconds, 28_800);
+        },
+    );
 }
 
 /// I3, I12: lifetimes are always proposed, and those that are taken everywhere.
