@@ -12,6 +12,7 @@
 
 use core::time::Duration;
 
+use examples::sim::scenario::{CHILD, PEER};
 use examples::sim::{Fate, Kind, LEFT, Plan, RIGHT, Scenario, What, World};
 use ike_core::config::{Dpd, DpdAction};
 use ike_core::event::{DownReason, Event};
@@ -90,6 +91,28 @@ fn the_delete_of_a_renewed_ike_sa_spares_the_children() {
         world.run_for(SECOND);
         // The Delete of the child was lost, that of the IKE SA was not.
         assert_eq!(world.host(RIGHT).node.endpoint.child_sas().count(), 0);
+    });
+}
+
+/// Every copy of message 6 is lost: the initiator gives up, the responder is left with an IKE SA that nobody else knows. Its
+/// quick mode under it finds no answer; then the SA goes, and the next packet begins with a new one.
+#[test]
+fn a_responder_alone_with_its_ike_sa_gets_over_it() {
+    Scenario::site_to_site().run(|world| {
+        world.link.plan(Kind::Ike, [Plan::Deliver; 5].into_iter().chain([Plan::Drop; 40]));
+        world.create_child(LEFT, PEER, CHILD).unwrap();
+        world.run_for(30 * SECOND);
+        assert_eq!(world.host(LEFT).node.endpoint.ike_sas().count(), 0);
+        assert_eq!(world.host(RIGHT).node.endpoint.ike_sas().count(), 1);
+        world.link.plan(Kind::Ike, []);
+        for _ in 0..40 {
+            world.udp(RIGHT, LEFT, 64);
+            world.run_for(SECOND);
+        }
+        let packet = world.udp(RIGHT, LEFT, 64);
+        world.run_for(SECOND);
+        assert_eq!(world.fate(packet), Fate::Delivered);
+        assert_eq!(world.recorder.figures().clear, 0);
     });
 }
 

@@ -177,10 +177,16 @@ fn weather_the_storm(seed: u64, rounds: usize) -> Figures {
 
         // In the end every slot is free again.
         for host in [LEFT, RIGHT] {
-            let all: Vec<_> =
-                world.host(host).node.endpoint.ike_sas().map(|ike| ike.handle).collect();
-            for ike in all {
-                world.request(host, |endpoint, cx| endpoint.delete_ike(cx, ike)).unwrap();
+            // A child that has lost its IKE SA would otherwise see to it that it gets another.
+            let endpoint = &world.host(host).node.endpoint;
+            let children: Vec<_> = endpoint.child_sas().map(|child| child.handle).collect();
+            let ikes: Vec<_> = endpoint.ike_sas().map(|ike| ike.handle).collect();
+            for child in children {
+                world.request(host, |endpoint, cx| endpoint.delete_child(cx, child)).unwrap();
+            }
+            for ike in ikes {
+                // A half-open one may have ended with its child.
+                let _ = world.request(host, |endpoint, cx| endpoint.delete_ike(cx, ike));
             }
         }
         world.run_for(600 * SECOND);

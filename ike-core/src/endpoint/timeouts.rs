@@ -66,7 +66,22 @@ impl Endpoint<'_> {
             message: exchange.outbox.number,
             hint: exchange.hint,
         };
+        let (kind, role, ike, wait) =
+            (exchange.kind, exchange.role, exchange.ike, exchange.outbox.wait);
         self.fail_exchange(cx, index, failure);
+        // Nobody answers a quick mode, and nothing else was heard meanwhile: the peer does not know this IKE SA, because the
+        // last message of its phase 1 was lost for good, say. Kept, it would be in the way of one that works.
+        let deaf = |ike: &crate::ike_sa::IkeSa| {
+            ike.is_established() && cx.now.since(ike.liveness.heard) >= wait
+        };
+        if silent
+            && kind == ExchangeType::QUICK_MODE
+            && role == Role::Initiator
+            && self.store.ikes.is(ike.0, ike.1)
+            && self.store.ikes.get(ike.0).is_some_and(deaf)
+        {
+            self.end_ike(cx, ike.0, DownReason::PeerDead);
+        }
     }
 
     /// A quick mode gets no answer. Perhaps the peer has no such IKE SA, or one with another IV: what phase 1 pads its
