@@ -128,7 +128,7 @@ impl ChildSa {
         };
         let soft = match bytes {
             u64::MAX => u64::MAX,
-            bytes => (bytes / 10_000).saturating_mul(u64::from(self.soft_percent)),
+            bytes => bytes.saturating_mul(u64::from(self.soft_percent)) / 10_000,
         };
         Some(SaParams {
             spi,

@@ -199,13 +199,13 @@ impl<'s> Endpoint<'s> {
 
     /// Tells that a packet of this child came over `path` and advanced the replay window: the peer's NAT has moved
     /// it, if that is another path than before. Only then; anything else can be forged.
-    pub fn path_seen(&mut self, cx: &mut Context<'_>, child: ChildSaHandle, path: Path) {
+    pub fn path_seen(&mut self, _: &mut Context<'_>, child: ChildSaHandle, path: Path) {
         let Some(sa) = self.child(child) else { return };
         if sa.encap
             && path.encap
             && let Some(ike) = self.ike_of_child(child.index)
         {
-            self.move_peer(cx, ike, path);
+            self.move_peer(ike, path);
         }
     }
 
@@ -229,7 +229,12 @@ impl<'s> Endpoint<'s> {
     /// What is due of an exchange: its message, or the next fragment of it.
     fn transmit_of(&mut self, index: u16) -> Option<Transmit<'_>> {
         let exchange = self.store.exchanges.get_mut(index)?;
-        let (path, len) = (exchange.path, usize::from(exchange.outbox.len));
+        let len = usize::from(exchange.outbox.len);
+        // The peer may have moved since a quick mode sent this for the first time.
+        let path = match (exchange.kind, self.store.ikes.get(exchange.ike.0)) {
+            (ExchangeType::QUICK_MODE, Some(ike)) => ike.path,
+            _ => exchange.path,
+        };
         let start = if path.encap { 0 } else { NON_ESP_MARKER.len() };
         let fragment = exchange.outbox.fragments_sent.saturating_add(1);
         let in_fragments = exchange.outbox.fragment > 0;
@@ -630,11 +635,11 @@ impl<'s> Endpoint<'s> {
 
     /// The peer is at `path` now, as an authenticated packet has shown that cannot be a replay. All its IKE SAs follow:
     /// whichever speaks next must reach it.
-    pub(crate) fn move_peer(&mut self, cx: &Context<'_>, index: u16, path: Path) {
-        let _ = cx;
-        let Some(ike) = self.store.ikes.get(index).filter(|ike| ike.is_established()) else {
-            return;
-        };
+    ///
+    /// Only a NAT moves a peer; whoever relays an authenticated packet of one that is behind none moves nobody.
+    pub(crate) fn move_peer(&mut self, index: u16, path: Path) {
+        let moves = |ike: &&IkeSa| ike.is_established() && ike.nat.remote_behind;
+        let Some(ike) = self.store.ikes.get(index).filter(moves) else { return };
         let owner = ike.owner;
         let mut moved = false;
         let mut next = self.store.ikes_by_owner.candidates(owner).next();

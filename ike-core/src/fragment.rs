@@ -136,8 +136,9 @@ impl<'s> Reassembly<'s> {
     ) -> Result<usize, Error> {
         let position = |matches: &dyn Fn(&Slot) -> bool| self.slots.iter().position(matches);
         let same_peer = |slot: &Slot| matches!(slot, Slot::Used(pieces) if pieces.cookies == cookies && pieces.remote == remote);
-        let known =
-            position(&|slot| same_peer(slot) && matches!(slot, Slot::Used(p) if p.id == id));
+        // Pieces that have waited too long fit no others: one of them may be forged, or of another size.
+        let fits = |p: &Pieces| p.id == id && now.since(p.since) < TIMEOUT;
+        let known = position(&|slot| same_peer(slot) && matches!(slot, Slot::Used(p) if fits(p)));
         if let Some(slot) = known {
             return Ok(slot);
         }
@@ -337,6 +338,22 @@ mod tests {
         // A new message of the same peer takes the place of the old one.
         assert_eq!(add(2, 2, true, &[7; 4]), Ok(None));
         assert_eq!(add(2, 1, false, &[6; 4]), Ok(Some((0, 8))));
+    }
+
+    #[test]
+    fn a_piece_that_fits_no_others_is_forgotten() {
+        let (mut slots, mut bytes) = ([const { Slot::Free }; SLOTS], [0; 64]);
+        let mut all = Reassembly::new(&mut slots, &mut bytes);
+        let mut add = |seconds: u64, number, last| {
+            let now = Instant::from_millis(seconds * 1_000);
+            all.add(COOKIES, remote(), &piece(1, number, last, &[number; 4]), now)
+        };
+        assert_eq!(add(0, 9, true), Ok(None), "forged");
+        assert_eq!(add(1, 1, false), Ok(None));
+        assert!(add(1, 2, true).is_err());
+        // Sent again, under the same number, after the forged piece has had its time.
+        assert_eq!(add(10, 1, false), Ok(None));
+        assert_eq!(add(10, 2, true), Ok(Some((0, 8))));
     }
 
     #[test]

@@ -139,6 +139,13 @@ impl Skeyid {
         self.len == 0
     }
 
+    /// Wipes what nothing needs any more once phase 1 is over: SKEYID itself, of which its hashes were made, and
+    /// SKEYID_e, of which the cipher's key was. Both then read as zeros.
+    pub fn forget_phase1(&mut self) {
+        self.root.zeroize();
+        self.e.zeroize();
+    }
+
     /// SKEYID.
     #[must_use]
     pub fn root(&self) -> &[u8] {

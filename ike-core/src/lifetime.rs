@@ -5,11 +5,13 @@ use core::time::Duration;
 use rand_core::CryptoRng;
 
 use crate::config::{Lifetime, LifetimePolicy, Timing};
-use crate::error::BufferTooSmall;
+use crate::error::{BufferTooSmall, Capacity, Error};
 use crate::event::Role;
 use crate::time::Instant;
-use crate::wire::numbers::LifeType;
-use crate::wire::{Attribute, AttributesWriter};
+use crate::wire::numbers::{
+    Doi, IpsecAttribute, LifeType, NotifyType, Phase1Attribute, ProtocolId,
+};
+use crate::wire::{Attribute, AttributesWriter, MessageWriter, NotifyPayload, attribute};
 
 /// What a peer who names no lifetime means (RFC 2407 §4.5: 28 800 seconds).
 pub(crate) const DEFAULT: Lifetime = Lifetime { seconds: 28_800, kilobytes: 0 };
@@ -74,6 +76,32 @@ pub(crate) fn emit(
     Ok(())
 }
 
+/// Appends RESPONDER-LIFETIME: we give less than the initiator proposed (RFC 2407 §4.6.3.1). The protocol tells which
+/// phase the SA is of, and thereby which numbers its attributes have.
+pub(crate) fn emit_responder_lifetime(
+    message: &mut MessageWriter<'_>,
+    protocol: ProtocolId,
+    spi: &[u8],
+    lifetime: Lifetime,
+) -> Result<(), Error> {
+    let (life_type, duration) = match protocol {
+        ProtocolId::ISAKMP => (Phase1Attribute::LIFE_TYPE.0, Phase1Attribute::LIFE_DURATION.0),
+        _ => (IpsecAttribute::LIFE_TYPE.0, IpsecAttribute::LIFE_DURATION.0),
+    };
+    let mut data: heapless::Vec<u8, 24> = heapless::Vec::new();
+    let mut put = |bytes: &[u8]| data.extend_from_slice(bytes).map_err(|_| Capacity::Message(24));
+    put(&attribute::tv(life_type, LifeType::SECONDS.0))?;
+    put(&attribute::tlv_u32(duration, lifetime.seconds))?;
+    if lifetime.kilobytes != 0 {
+        put(&attribute::tv(life_type, LifeType::KILOBYTES.0))?;
+        put(&attribute::tlv_u32(duration, lifetime.kilobytes))?;
+    }
+    let kind = NotifyType::RESPONDER_LIFETIME;
+    let notify = NotifyPayload { doi: Doi::IPSEC, protocol, spi, kind, data: &data, offset: 0 };
+    notify.emit(message)?;
+    Ok(())
+}
+
 /// What a responder agrees to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Agreed {
@@ -95,11 +123,11 @@ pub(crate) fn agree(
         LifetimePolicy::Strict if shorter == theirs => Ok(Agreed { lifetime: theirs, tell: false }),
         LifetimePolicy::Exact if ours == theirs => Ok(Agreed { lifetime: theirs, tell: false }),
         LifetimePolicy::Strict | LifetimePolicy::Exact => {
-            if ours.seconds == theirs.seconds || theirs.seconds < ours.seconds {
-                Err((ours.kilobytes, theirs.kilobytes))
-            } else {
-                Err((ours.seconds, theirs.seconds))
-            }
+            // The unit that is at fault; a shorter time is one only where nothing else will do.
+            let time = theirs.seconds > ours.seconds
+                || (policy == LifetimePolicy::Exact && theirs.seconds != ours.seconds);
+            let of = |lifetime: Lifetime| if time { lifetime.seconds } else { lifetime.kilobytes };
+            Err((of(ours), of(theirs)))
         }
     }
 }
@@ -190,6 +218,9 @@ mod tests {
         assert_eq!(agree(LifetimePolicy::Strict, ours, shorter), yes(shorter, false));
         assert_eq!(agree(LifetimePolicy::Strict, ours, longer), Err((3600, 7200)));
         assert_eq!(agree(LifetimePolicy::Exact, ours, ours), yes(ours, false));
-        assert_eq!(agree(LifetimePolicy::Exact, ours, shorter), Err((0, 5000)));
+        assert_eq!(agree(LifetimePolicy::Exact, ours, shorter), Err((3600, 1800)));
+        assert_eq!(agree(LifetimePolicy::Exact, ours, lifetime(3600, 5000)), Err((0, 5000)));
+        let limited = lifetime(3600, 1000);
+        assert_eq!(agree(LifetimePolicy::Strict, limited, shorter), Err((1000, 5000)));
     }
 }

@@ -359,20 +359,21 @@ impl Endpoint<'_> {
         !other_ike && !child && ike.replaces.is_none()
     }
 
-    /// The peer began anew: what we had with it before is gone at its end (RFC 2407 §4.6.3.3). Whatever came up since this
-    /// IKE SA did is not meant, and a second one means nothing: the message may be an old one.
+    /// The peer began anew: what we had with it before is gone at its end (RFC 2407 §4.6.3.3). What came up after
+    /// this IKE SA was begun is of the peer's new life, and a second one means nothing: the message may be an old one.
     pub(crate) fn initial_contact(&mut self, cx: &mut Context<'_>, ike_index: u16) {
         let Some(ike) = self.store.ikes.get_mut(ike_index) else { return };
         if core::mem::replace(&mut ike.contacted, true) {
             return;
         }
-        let (owner, up_serial) = (ike.owner, ike.up_serial);
-        self.end_children_before(cx, owner, up_serial, DownReason::InitialContact);
+        let owner = ike.owner;
+        let Some(begun) = self.store.ikes.serial(ike_index) else { return };
+        self.end_children_before(cx, owner, begun, DownReason::InitialContact);
         let mut next = self.store.ikes_by_owner.candidates(owner).next();
         while let Some(other) = next {
             next = self.store.ikes_by_owner.behind(other);
             let Some(ike) = self.store.ikes.get(other) else { continue };
-            if ike.owner == owner && ike.up_serial < up_serial {
+            if ike.owner == owner && ike.up_serial < begun {
                 self.end_ike(cx, other, DownReason::InitialContact);
             }
         }

@@ -85,7 +85,7 @@ impl Endpoint<'_> {
             sa.heard(cx.now);
         }
         if fresh {
-            self.move_peer(cx, ike, path);
+            self.move_peer(ike, path);
         }
         self.refresh_ike(ike);
     }

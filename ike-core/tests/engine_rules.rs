@@ -15,6 +15,10 @@ mod duo;
 
 #[path = "engine/forgery.rs"]
 mod forgery;
+#[path = "engine/lifetimes.rs"]
+mod lifetimes;
+#[path = "engine/paths.rs"]
+mod paths;
 #[path = "engine/renewal.rs"]
 mod renewal;
 #[path = "engine/room.rs"]

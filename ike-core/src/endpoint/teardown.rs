@@ -287,7 +287,7 @@ impl Endpoint<'_> {
         let iv = ike.iv.phase2(algorithms.prf, message_id);
         let (len, _) = algorithms.encrypt(&ike.cipher_key, &iv, message).ok()?;
         let path = ike.path;
-        self.count_bytes(index, len);
+        self.count_bytes(cx, index, len);
         self.send_once(path, len);
         Some(())
     }
@@ -380,11 +380,29 @@ impl Endpoint<'_> {
         });
     }
 
-    /// Counts bytes that went through the cipher of an IKE SA.
-    pub(crate) fn count_bytes(&mut self, index: u16, len: usize) {
+    /// Counts bytes that went through the cipher of an IKE SA. If it may carry only so many, it is renewed before that, and
+    /// ends then.
+    pub(crate) fn count_bytes(&mut self, cx: &Context<'_>, index: u16, len: usize) {
         let Some(ike) = self.store.ikes.get_mut(index) else { return };
         let body = u64::try_from(len.saturating_sub(HEADER_LEN)).unwrap_or(u64::MAX);
-        ike.bytes = ike.bytes.saturating_add(body);
+        let before = ike.bytes;
+        ike.bytes = before.saturating_add(body);
+        if ike.lifetime.kilobytes == 0 || !ike.is_established() {
+            return;
+        }
+        let timing = &cx.config.timing;
+        let share = match ike.role {
+            Role::Initiator => timing.rekey_percent,
+            Role::Responder => timing.rekey_percent_responder,
+        };
+        let hard = u64::from(ike.lifetime.kilobytes).saturating_mul(1024);
+        let soft = hard.saturating_mul(share.min(100).into()) / 100;
+        if ike.bytes >= hard {
+            ike.schedule.hard = Some(cx.now);
+        } else if before < soft && ike.bytes >= soft && ike.replaced_by.is_none() {
+            ike.schedule.soft = Some(cx.now);
+        }
+        self.refresh_ike(index);
     }
 
     /// The established IKE SA that speaks for a child: the one it came from or that adopted it.

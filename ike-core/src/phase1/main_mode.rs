@@ -405,6 +405,7 @@ impl Endpoint<'_> {
             }
         };
         let role = ike.role;
+        let sent_over = ike.path;
         match role {
             Role::Responder => {
                 let built = message_5_or_6(
@@ -439,6 +440,8 @@ impl Endpoint<'_> {
                 }
             }
         }
+        // Some answer from port 500 after we have moved; they are spoken to on port 4500 all the same.
+        let path = if sent_over.encap && !path.encap { sent_over } else { path };
         self.establish(cx, ike_index, path, &proof);
         if !clear {
             self.phase1_notifies(cx, ike_index, &message);
@@ -459,7 +462,10 @@ impl Endpoint<'_> {
     ) -> Result<(), Error> {
         let exchange = self.store.exchanges.get(index).ok_or(Capacity::Exchanges)?;
         let ((ike_index, _), held_len, path) = (exchange.ike, exchange.held_len, exchange.path);
-        let first_contact = self.is_first_contact(ike_index);
+        // Only message 5 says so.
+        let first_contact = exchange.role == Role::Initiator
+            && matches!(state, MainMode::Computing(_))
+            && self.is_first_contact(ike_index);
         let ike = self.store.ikes.get_mut(ike_index).ok_or(Capacity::IkeSas)?;
         let peer = cx.config.peers.peer(ike.peer).ok_or(Refusal::Unconfigured)?;
         let algorithms = Algorithms::of(cx.config, ike.suite)?;

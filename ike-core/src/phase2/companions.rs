@@ -4,13 +4,13 @@ use esp_core::Mode;
 
 use crate::child_sa::ChildSa;
 use crate::config::Lifetime;
-use crate::error::{Capacity, Error};
+use crate::error::Error;
 use crate::event::Role;
 use crate::exchange::Message;
 use crate::ike_sa::IkeSa;
 use crate::lifetime::LifetimeReader;
-use crate::wire::numbers::{Doi, IpsecAttribute, LifeType, NotifyType, PayloadType, ProtocolId};
-use crate::wire::{MessageWriter, NatOriginalAddress, NotifyPayload, SaBody, attribute};
+use crate::wire::numbers::{IpsecAttribute, NotifyType, PayloadType};
+use crate::wire::{MessageWriter, NatOriginalAddress, NotifyPayload, SaBody};
 
 /// The SPI that an offer names first, for a notify about it.
 pub(super) fn offered_spi(message: &Message<'_>) -> heapless::Vec<u8, 4> {
@@ -60,33 +60,5 @@ pub(super) fn emit_original_addresses(
     let kind = ike.nat.method.nat_oa();
     NatOriginalAddress(initiator).emit(message, kind)?;
     NatOriginalAddress(responder).emit(message, kind)?;
-    Ok(())
-}
-
-/// Tells the initiator that we give less than it proposed.
-pub(super) fn emit_responder_lifetime(
-    message: &mut MessageWriter<'_>,
-    sa: &ChildSa,
-) -> Result<(), Error> {
-    let spi = sa.inbound.to_be_bytes();
-    let life_type = IpsecAttribute::LIFE_TYPE.0;
-    let duration = IpsecAttribute::LIFE_DURATION.0;
-    let mut data: heapless::Vec<u8, 24> = heapless::Vec::new();
-    let mut put = |bytes: &[u8]| data.extend_from_slice(bytes).map_err(|_| Capacity::Message(24));
-    put(&attribute::tv(life_type, LifeType::SECONDS.0))?;
-    put(&attribute::tlv_u32(duration, sa.lifetime.seconds))?;
-    if sa.lifetime.kilobytes != 0 {
-        put(&attribute::tv(life_type, LifeType::KILOBYTES.0))?;
-        put(&attribute::tlv_u32(duration, sa.lifetime.kilobytes))?;
-    }
-    let notify = NotifyPayload {
-        doi: Doi::IPSEC,
-        protocol: ProtocolId::ESP,
-        spi: &spi,
-        kind: NotifyType::RESPONDER_LIFETIME,
-        data: &data,
-        offset: 0,
-    };
-    notify.emit(message)?;
     Ok(())
 }

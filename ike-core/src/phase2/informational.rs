@@ -40,7 +40,7 @@ impl Endpoint<'_> {
             verify(&algorithms, &ike.cipher_key, &iv, header, datagram, &INFORMATIONAL, |rest| {
                 hash_1(prf, &ike.skeyid, message_id, rest)
             })?;
-        self.count_bytes(index, len);
+        self.count_bytes(cx, index, len);
         // Message ids of informational exchanges are not remembered: an old message may come again. Whatever it says
         // must therefore be harmless to repeat, and it proves neither life nor place.
         for payload in message.payloads() {

@@ -24,11 +24,9 @@ use crate::exchange::state::{Arena, DhWork, Exchange, Name, Span, State};
 use crate::exchange::{Message, QUICK_MODE};
 use crate::ike_sa::{IkeSa, Remembered};
 use crate::keys::{Iv, Nonces, hash_1, hash_2, hash_3};
-use crate::lifetime::{self, shorter};
+use crate::lifetime::{self, emit_responder_lifetime, shorter};
 use crate::phase1::{NO_COOKIES, NONCE_LEN, check_own, nonce};
-use crate::phase2::companions::{
-    emit_original_addresses, emit_responder_lifetime, offered_spi, responder_lifetime,
-};
+use crate::phase2::companions::{emit_original_addresses, offered_spi, responder_lifetime};
 use crate::phase2::negotiate::{self, Encapsulation, EspSuite};
 use crate::phase2::selectors::{
     agreed_selectors, family, find_child, find_transport_child, identities, identity, selectors,
@@ -203,7 +201,7 @@ impl Endpoint<'_> {
         let (len, iv) = algorithms.encrypt(&ike.cipher_key, &iv, message)?;
         let (ike_index, path) = (exchange.ike.0, ike.path);
         self.commit_quick(index, path, iv, State::Quick(QuickMode::ExpectAnswer(offer)));
-        self.count_bytes(ike_index, len);
+        self.count_bytes(cx, ike_index, len);
         self.send(cx, index, len, 1);
         Ok(())
     }
@@ -290,7 +288,7 @@ impl Endpoint<'_> {
         let path = ike.path;
         self.commit_quick(index, path, iv, State::Lingering);
         self.forget_secrets(index);
-        self.count_bytes(ike_index, len);
+        self.count_bytes(cx, ike_index, len);
         self.send(cx, index, len, 3);
         self.withhold(index);
         Ok(())
@@ -393,7 +391,7 @@ impl Endpoint<'_> {
         }
         let peer_id = ike.peer;
         renew_when_full(cx, ike);
-        self.count_bytes(ike_index, len);
+        self.count_bytes(cx, ike_index, len);
         self.peer_heard(cx, ike_index, path, true);
         self.on_offer(cx, ike_index, message_id, path, digest, &verified).map_err(|error| {
             if let Some(notify) = error.notify() {
@@ -533,7 +531,8 @@ impl Endpoint<'_> {
         }
         emit_original_addresses(&mut message, ike, sa)?;
         if answer.tell_lifetime {
-            emit_responder_lifetime(&mut message, sa)?;
+            let spi = sa.inbound.to_be_bytes();
+            emit_responder_lifetime(&mut message, ProtocolId::ESP, &spi, sa.lifetime)?;
         }
         let [_, second, _] = &QUICK_MODE;
         check_own(&message, second)?;
@@ -545,7 +544,7 @@ impl Endpoint<'_> {
         let state = State::Quick(QuickMode::ExpectConfirmation(answer.nonces));
         self.commit_quick(index, path, iv, state);
         self.forget_secrets(index);
-        self.count_bytes(ike_index, len);
+        self.count_bytes(cx, ike_index, len);
         self.send(cx, index, len, 2);
         self.withhold(index);
         Ok(())
@@ -657,7 +656,7 @@ impl Endpoint<'_> {
         if let Some(exchange) = self.store.exchanges.get_mut(index) {
             exchange.last_received = digest;
         }
-        self.count_bytes(ike_index, len);
+        self.count_bytes(cx, ike_index, len);
         self.peer_heard(cx, ike_index, path, true);
     }
 

@@ -1,0 +1,136 @@
+//! Where the peer is: who may move it, and what follows.
+
+use core::time::Duration;
+
+use ike_core::Path;
+use ike_core::config::{Dpd, DpdAction, NatTraversal, PeerConfig};
+use ike_core::event::{Event, Traffic};
+
+use crate::duo::Who::{A, B};
+use crate::duo::{Duo, Sent, Who, mirror};
+
+/// A NAT before A: on the port of NAT traversal, B sees it at this port.
+struct Nat(u16);
+
+impl Nat {
+    /// Hands over what `from` sends.
+    fn pass(&self, duo: &mut Duo, from: Who, (path, mut datagram): Sent) {
+        let mut path = mirror(path);
+        if path.encap && from == A {
+            path.remote.set_port(self.0);
+        }
+        if path.encap && from == B {
+            if path.local.port() != self.0 {
+                return;
+            }
+            path.local.set_port(4500);
+        }
+        let _ = duo.receive(from.other(), path, &mut datagram);
+    }
+
+    fn run(&self, duo: &mut Duo) {
+        for _ in 0..40 {
+            for from in [A, B] {
+                for sent in duo.turn(from) {
+                    self.pass(duo, from, sent);
+                }
+            }
+        }
+    }
+}
+
+fn behind_a_nat(who: Who, peer: &mut PeerConfig<'static>) {
+    if who == A {
+        peer.nat_traversal = NatTraversal::Force;
+    }
+}
+
+fn up_behind_a_nat() -> Duo {
+    let mut duo = Duo::new(behind_a_nat);
+    duo.create_child(A, crate::duo::CHILD).unwrap();
+    Nat(4500).run(&mut duo);
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1));
+    duo
+}
+
+fn moves(duo: &mut Duo, who: Who) -> Vec<u16> {
+    let port = |event: &Event| match event {
+        Event::PathChanged { path, .. } => Some(path.remote.port()),
+        _ => None,
+    };
+    duo.side(who).events.iter().filter_map(port).collect()
+}
+
+/// A peer that no NAT hides is where it said. An authenticated message of it that somebody else passes on moves nobody.
+#[test]
+fn a_peer_without_a_nat_is_not_moved() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: second, retry: second, tries: 5, action: DpdAction::Clear };
+    for nat in [false, true] {
+        let mut duo = Duo::up(|who, peer| {
+            peer.dpd = Some(dpd);
+            if nat {
+                behind_a_nat(who, peer);
+            }
+        });
+        let child = duo.child(A);
+        let seen = Traffic { sent: true, received: false };
+        duo.call(A, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+        duo.now += 1_500;
+        let (path, mut question) = duo.turn(A).remove(0);
+        let elsewhere = Path { remote: "203.0.113.9:4501".parse().unwrap(), ..mirror(path) };
+        duo.receive(B, elsewhere, &mut question).unwrap();
+        let answer = duo.turn(B).remove(0);
+        assert_eq!(moves(&mut duo, B), if nat { vec![4501] } else { vec![] });
+        assert_eq!(answer.0, if nat { elsewhere } else { B.path() });
+    }
+}
+
+/// The NAT gives the peer another port while a quick mode waits for it: what is sent again goes to the new one.
+#[test]
+fn what_is_sent_again_follows_the_peer() {
+    let mut duo = up_behind_a_nat();
+    let child = duo.child(B);
+    duo.call(B, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+    let lost = duo.turn(B);
+    assert_eq!(lost[0].0.remote.port(), 4500);
+    let mut path = lost[0].0;
+    path.remote.set_port(40_000);
+    duo.call(B, |endpoint, cx| endpoint.path_seen(cx, child, path));
+    duo.now += 1_000;
+    let again = duo.turn(B);
+    assert_eq!(again[0].0, path);
+    assert_eq!(moves(&mut duo, B), [40_000]);
+}
+
+/// The peer comes from another port with a new phase 1: its children are there too.
+#[test]
+fn children_follow_a_new_phase_1() {
+    let mut duo = up_behind_a_nat();
+    let ike = duo.ike(A);
+    duo.call(A, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+    Nat(40_000).run(&mut duo);
+    assert!(duo.a.events.iter().any(|event| matches!(event, Event::IkeSaReplaced { .. })));
+    assert_eq!(moves(&mut duo, B), [40_000]);
+}
+
+/// A peer whose last message of phase 1 comes from port 500, although both have moved on, is spoken to on port 4500.
+#[test]
+fn an_answer_from_the_old_port_moves_nobody_back() {
+    let mut duo = Duo::new(behind_a_nat);
+    duo.create_child(A, crate::duo::CHILD).unwrap();
+    for number in 0..6 {
+        let from = if number % 2 == 0 { A } else { B };
+        for (path, mut datagram) in duo.turn(from) {
+            if number == 5 {
+                assert!(path.encap);
+                duo.receive(A, A.path(), &mut datagram[4..]).unwrap();
+            } else {
+                duo.deliver(from.other(), (path, datagram)).unwrap();
+            }
+        }
+    }
+    let first = duo.turn(A).remove(0);
+    assert!(first.0.encap, "{:?}", first.0);
+    assert_eq!(first.0.remote.port(), 4500);
+}
