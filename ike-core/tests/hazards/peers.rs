@@ -340,21 +340,25 @@ fn i16_attributes_in_any_order_but_once() {
     }
 }
 
-/// I17: HMAC-SHA2-256 cut to 96 bits, for peers that cannot do better; off by default.
+/// I17: HMAC-SHA2-256 cut to 96 bits, for peers that cannot do better: only where the proposal names it.
 #[cfg(feature = "legacy")]
 #[test]
-fn i17_sha256_96_is_a_quirk() {
-    use esp_core::{Integrity, Transform};
-    for quirk in [false, true] {
+fn i17_sha256_96_is_asked_for_by_name() {
+    use esp_core::{BlockCipher, Integrity, Transform};
+    use ike_core::config::EspProposal;
+    const CUT: &[EspProposal] = &[EspProposal {
+        transform: Transform::CbcHmac(BlockCipher::Aes128, Integrity::HmacSha256_96),
+        esn: false,
+    }];
+    for proposals in [crate::stage::PHASE2, CUT] {
         stage(
-            |_, peer, _| peer.quirks.sha256_96 = quirk,
+            |_, _, child| child.proposals = proposals,
             |stage| {
                 stage.up();
-                for sa in
-                    stage.hosts.iter().flat_map(|host| host.inbound.iter().chain(&host.outbound))
-                {
-                    let Transform::CbcHmac(_, integrity) = sa.transform else { panic!("{sa:?}") };
-                    assert_eq!(integrity == Integrity::HmacSha256_96, quirk);
+                for host in &stage.hosts {
+                    for sa in host.inbound.iter().chain(&host.outbound) {
+                        assert_eq!(sa.transform, proposals[0].transform);
+                    }
                 }
             },
         );
