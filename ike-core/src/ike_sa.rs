@@ -116,6 +116,8 @@ pub(crate) struct IkeSa {
     pub(crate) nat: Nat,
     pub(crate) announced: Announced,
     pub(crate) schedule: Schedule,
+    /// When its own lifetime ends, whatever shortens it for the sake of a successor.
+    pub(crate) expires: Option<Instant>,
     /// Bytes encrypted and decrypted.
     pub(crate) bytes: u64,
     pub(crate) keepalive: Option<Instant>,
@@ -155,6 +157,7 @@ impl IkeSa {
             nat: Nat::default(),
             announced: Announced::default(),
             schedule: Schedule::default(),
+            expires: None,
             bytes: 0,
             keepalive: None,
             liveness: Liveness::default(),

@@ -489,4 +489,5 @@ pub(crate) const NO_COOKIES: CookiePair =
 /// What comes of [`lifetime`] for phase 1.
 pub(crate) fn schedule(cx: &mut Context<'_>, ike: &mut IkeSa) {
     ike.schedule = lifetime::schedule(&cx.config.timing, ike.role, ike.lifetime, cx.now, cx.rng);
+    ike.expires = ike.schedule.hard;
 }

@@ -448,6 +448,32 @@ fn deletes_may_overtake_each_other_and_some_may_be_lost() {
 }
 
 #[test]
+fn an_ike_sa_outlives_a_successor_that_ends_first() {
+    pair(false, |a, b, config_a, config_b| {
+        begin(a, config_a);
+        let mut now = 0;
+        run(&mut now, 10_000, a, b, config_a, config_b);
+        let old = a.endpoint.ike_sas().next().unwrap().handle;
+        let at = Instant::from_millis(now);
+        let mut cx = Context { now: at, rng: &mut a.rng, config: config_a };
+        a.endpoint.rekey_ike(&mut cx, old).unwrap();
+        let until = now + 1_000;
+        run(&mut now, until, a, b, config_a, config_b);
+        assert_eq!(a.endpoint.ike_sas().count(), 2);
+        let new = b.endpoint.ike_sas().max_by_key(|sa| sa.expires_at).unwrap().handle;
+        let at = Instant::from_millis(now);
+        let mut cx = Context { now: at, rng: &mut b.rng, config: config_b };
+        b.endpoint.delete_ike(&mut cx, new).unwrap();
+        let until = now + 120_000;
+        run(&mut now, until, a, b, config_a, config_b);
+        // The old one was not deleted at the end of the overlap, as nothing had taken its place any more.
+        for host in [&*a, &*b] {
+            assert!(host.endpoint.ike_sas().count() >= 1, "{:?}", host.events);
+        }
+    });
+}
+
+#[test]
 fn deleting_takes_everything_down_on_both_sides() {
     pair(false, |a, b, config_a, config_b| {
         begin(a, config_a);

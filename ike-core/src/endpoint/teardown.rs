@@ -161,6 +161,7 @@ impl Endpoint<'_> {
                 }
             }
         }
+        self.successor_ended(cx, index);
         self.unlink_ike(index);
         let Some(ike) = self.store.ikes.get_mut(index) else { return };
         ike.phase = ike_sa::Phase::Down(reason);
@@ -170,6 +171,27 @@ impl Endpoint<'_> {
         ike.wanted.clear();
         self.store.ikes.pending.push(index);
         self.store.ikes.timers.set(index, None);
+    }
+
+    /// An IKE SA that has taken the place of another ends, or is deleted by the peer: the other, if it is still there,
+    /// lives on, and is renewed anew.
+    pub(crate) fn successor_ended(&mut self, cx: &Context<'_>, successor: u16) {
+        let (Some(handle), Some(owner)) =
+            (self.ike_handle(successor), self.store.ikes.get(successor).map(|ike| ike.owner))
+        else {
+            return;
+        };
+        let mut next = self.store.ikes_by_owner.candidates(owner).next();
+        while let Some(index) = next {
+            next = self.store.ikes_by_owner.behind(index);
+            let Some(ike) = self.store.ikes.get_mut(index) else { continue };
+            if ike.replaced_by == Some(handle) && ike.is_usable() {
+                ike.replaced_by = None;
+                ike.schedule.hard = ike.expires;
+                ike.schedule.soft = Some(cx.now.after(RETRY));
+                self.refresh_ike(index);
+            }
+        }
     }
 
     /// Takes an IKE SA out of the indexes.

@@ -268,6 +268,7 @@ impl Endpoint<'_> {
             ike.schedule.hard = Some(ike.schedule.hard.map_or(end, |hard| hard.min(end)));
         }
         self.refresh_ike(found);
+        self.successor_ended(cx, found);
         // Its renewal has adopted them, if there is one.
         if with_children && self.newest_ike_of(owner).is_none() {
             self.end_children_of(cx, owner, DownReason::PeerDeleted);
