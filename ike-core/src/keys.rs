@@ -442,6 +442,28 @@ mod tests {
     use crate::crypto::SOFTWARE;
     use crate::wire::numbers::HashAlgorithm;
 
+    #[test]
+    fn nothing_of_phase_1_is_left_that_is_not_needed() {
+        let prf = SOFTWARE.hash(HashAlgorithm::SHA2_256).unwrap();
+        let cookies = CookiePair {
+            initiator: crate::wire::Cookie([1; 8]),
+            responder: crate::wire::Cookie([2; 8]),
+        };
+        let mut skeyid = Skeyid::empty();
+        skeyid.derive_from_psk(
+            prf,
+            b"key",
+            Nonces { initiator: &[3; 16], responder: &[4; 16] },
+            &[5; 32],
+            &cookies,
+        );
+        let (d, a) = (skeyid.d().to_vec(), skeyid.a().to_vec());
+        assert!(skeyid.root().iter().chain(skeyid.e()).any(|byte| *byte != 0));
+        skeyid.forget_phase1();
+        assert!(skeyid.root().iter().chain(skeyid.e()).all(|byte| *byte == 0));
+        assert_eq!((skeyid.d(), skeyid.a()), (&d[..], &a[..]));
+    }
+
     /// Appendix B and KEYMAT expansion over lengths that no cipher of ours asks for.
     #[test]
     fn expansion_gives_the_recorded_values() {

@@ -10,6 +10,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use subtle::ConstantTimeEq;
 
+use crate::config::NatTraversal;
 use crate::crypto::{MAX_HASH_LEN, Prf};
 use crate::exchange::Message;
 use crate::wire::numbers::{EncapsulationMode, PayloadType};
@@ -123,6 +124,12 @@ pub(crate) struct Nat {
 }
 
 impl Nat {
+    /// Where the configuration forces encapsulation, a NAT on our side is pretended.
+    pub(crate) fn forced(mut self, setting: NatTraversal) -> Self {
+        self.local_behind |= setting == NatTraversal::Force && self.method != NatMethod::None;
+        self
+    }
+
     /// Whether ESP has to go in UDP.
     pub(crate) const fn found(&self) -> bool {
         self.local_behind || self.remote_behind

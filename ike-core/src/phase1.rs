@@ -7,7 +7,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::config::{Identity, PeerConfig, PeerId};
+use crate::config::{Identity, NatTraversal, PeerConfig, PeerId};
 use crate::crypto::{DhError, random_private};
 use crate::digest::Kind;
 use crate::endpoint::{Context, Endpoint, Path};
@@ -17,6 +17,7 @@ use crate::exchange::state::{DhWork, Exchange, Name, Private, State};
 use crate::exchange::{Message, MessageSpec};
 use crate::ike_sa::{Announced, IkeSa, Phase};
 use crate::lifetime;
+use crate::natt::NatMethod;
 use crate::wire::numbers::{
     ExchangeType, GroupDescription, IdType, NotifyType, PayloadType, ProtocolId,
 };
@@ -380,13 +381,16 @@ impl Endpoint<'_> {
     }
 }
 
-/// Reads what the vendor IDs of a message announce.
-pub(crate) fn announced(message: &Message<'_>) -> Announced {
+/// Reads what the vendor IDs of a message announce, less what is switched off for the peer.
+pub(crate) fn announced(message: &Message<'_>, peer: &PeerConfig<'_>) -> Announced {
     let mut announced = Announced::default();
     for payload in message.all(PayloadType::VENDOR_ID) {
         if let Some(vendor) = VendorId::recognise(payload.body) {
             announced.note(vendor);
         }
+    }
+    if peer.nat_traversal == NatTraversal::Off {
+        announced.nat = NatMethod::None;
     }
     announced
 }
@@ -464,8 +468,8 @@ pub(crate) fn identity_of<'a>(id: &IdPayload<'a>) -> Identity<'a> {
 /// The vendor IDs that we announce to a peer.
 pub(crate) fn our_vendor_ids(peer: &PeerConfig<'_>) -> impl Iterator<Item = VendorId> {
     let nat: &[VendorId] = match peer.nat_traversal {
-        crate::config::NatTraversal::Off => &[],
-        crate::config::NatTraversal::Auto | crate::config::NatTraversal::Force => {
+        NatTraversal::Off => &[],
+        NatTraversal::Auto | NatTraversal::Force => {
             &[VendorId::NatT, VendorId::NatTDraft03, VendorId::NatTDraft02LineFeed]
         }
     };

@@ -17,6 +17,8 @@ mod duo;
 mod forgery;
 #[path = "engine/lifetimes.rs"]
 mod lifetimes;
+#[path = "engine/misuse.rs"]
+mod misuse;
 #[path = "engine/paths.rs"]
 mod paths;
 #[path = "engine/renewal.rs"]

@@ -14,7 +14,7 @@
 //! done only where the configuration says so under a name with `danger` in it, at most once for a request, and within
 //! the rate of Diffie-Hellman operations for unproven peers.
 
-use crate::config::{NatTraversal, PeerConfig};
+use crate::config::PeerConfig;
 use crate::digest::Kind;
 use crate::endpoint::{Context, Endpoint, Path, check_flags, header};
 use crate::error::{ApiError, Capacity, Discard, Error, Failure, PeerMisbehaved, Refusal};
@@ -22,7 +22,7 @@ use crate::event::{IkeSaHandle, Role};
 use crate::exchange::state::{Arena, DhWork, Span, State};
 use crate::exchange::{AGGRESSIVE_MODE, Message};
 use crate::ike_sa::IkeSa;
-use crate::natt::{Nat, NatMethod, detect};
+use crate::natt::{Nat, detect};
 use crate::phase1::auth::{self, Claim, derive_keys};
 use crate::phase1::main_mode::{Transcript, capacity, emit_initial_contact, float, nat_d};
 use crate::phase1::negotiate;
@@ -192,16 +192,13 @@ impl Endpoint<'_> {
         if reflected {
             return Err(PeerMisbehaved::Reflected.into());
         }
-        let mut announced = announced(message);
-        if peer.nat_traversal == NatTraversal::Off {
-            announced.nat = NatMethod::None;
-        }
+        let announced = announced(message, &peer);
         let algorithms = Algorithms::of(cx.config, chosen.suite)?;
         let cookies = CookiePair { responder, ..ike.cookies };
         let prf = algorithms.prf;
         let method = announced.nat;
-        let mut nat = detect(message, method, prf, &cookies, path.local, path.remote);
-        nat.local_behind |= peer.nat_traversal == NatTraversal::Force && method != NatMethod::None;
+        let nat = detect(message, method, prf, &cookies, path.local, path.remote)
+            .forced(peer.nat_traversal);
         let mut arena = Arena::new(self.store.buffers.held_mut(index), held_len);
         let public_r = arena.hold(public)?;
         let nonce_r = arena.hold(nonce)?;
@@ -321,10 +318,7 @@ impl Endpoint<'_> {
         }
         let responder = self.fresh_cookie(cx.rng);
         let cookies = CookiePair { initiator: first.header.cookies.initiator, responder };
-        let mut announced = announced(&message);
-        if peer.nat_traversal == NatTraversal::Off {
-            announced.nat = NatMethod::None;
-        }
+        let announced = announced(&message, &peer);
         let mut ike = IkeSa::new(Role::Responder, peer.id, path, cookies);
         ike.suite = chosen.suite;
         ike.lifetime = chosen.agreed.lifetime;
@@ -463,12 +457,12 @@ impl Endpoint<'_> {
         let prf = algorithms.prf;
         let [now, before] = [path, first_path]
             .map(|path| detect(&message, method, prf, &cookies, path.local, path.remote));
-        let mut nat = Nat {
+        let nat = Nat {
             method,
             local_behind: now.local_behind && before.local_behind,
             remote_behind: now.remote_behind && before.remote_behind,
-        };
-        nat.local_behind |= peer.nat_traversal == NatTraversal::Force && method != NatMethod::None;
+        }
+        .forced(peer.nat_traversal);
         if let Some(ike) = self.store.ikes.get_mut(ike_index) {
             ike.nat = nat;
             ike.iv = next_iv;

@@ -161,7 +161,7 @@ impl Endpoint<'_> {
         let path = first.path;
         let offer = message.find(PayloadType::SA)?;
         let (chosen, number, transform) = negotiate::choose(offer, peer, cx.config.crypto)?;
-        let announced = announced(&message);
+        let announced = announced(&message, peer);
         let responder = self.fresh_cookie(cx.rng);
         let cookies = CookiePair { initiator: first.header.cookies.initiator, responder };
         let len =
@@ -176,9 +176,6 @@ impl Endpoint<'_> {
         ike.lifetime = chosen.agreed.lifetime;
         ike.tell_lifetime = chosen.agreed.tell;
         ike.announced = announced;
-        if peer.nat_traversal == NatTraversal::Off {
-            ike.announced.nat = NatMethod::None;
-        }
         let sa_i = Span::default();
         let state = State::Main(MainMode::ExpectInitiatorPublic { sa_i });
         let (ike_index, index) =
@@ -262,10 +259,7 @@ impl Endpoint<'_> {
         }
         let chosen =
             negotiate::check_answer(message.find(PayloadType::SA)?, &peer, peer.proposals)?;
-        let mut announced = announced(message);
-        if peer.nat_traversal == NatTraversal::Off {
-            announced.nat = NatMethod::None;
-        }
+        let announced = announced(message, &peer);
         let group = cx.config.crypto.group(chosen.suite.group).ok_or(Capacity::Algorithm)?;
         let held_len = self.store.exchanges.get(index).map_or(0, |exchange| exchange.held_len);
         let mut arena = Arena::new(self.store.buffers.held_mut(index), held_len);
@@ -298,8 +292,8 @@ impl Endpoint<'_> {
         let peer = cx.config.peers.peer(ike.peer).ok_or(Refusal::Unconfigured)?;
         let (public, nonce) = key_exchange(cx, message, suite.group)?;
         let algorithms = Algorithms::of(cx.config, suite)?;
-        let mut nat = detect(message, method, algorithms.prf, &cookies, path.local, path.remote);
-        nat.local_behind |= peer.nat_traversal == NatTraversal::Force && method != NatMethod::None;
+        let nat = detect(message, method, algorithms.prf, &cookies, path.local, path.remote)
+            .forced(peer.nat_traversal);
         let group = cx.config.crypto.group(suite.group).ok_or(Capacity::Algorithm)?;
         if !self.dh_rate.take(cx.now, cx.config.limits.unproven_dh_per_second) {
             return Err(Capacity::DiffieHellmanRate.into());
@@ -342,8 +336,8 @@ impl Endpoint<'_> {
             return Err(PeerMisbehaved::Reflected.into());
         }
         let algorithms = Algorithms::of(cx.config, suite)?;
-        let mut nat = detect(message, method, algorithms.prf, &cookies, path.local, path.remote);
-        nat.local_behind |= peer.nat_traversal == NatTraversal::Force && method != NatMethod::None;
+        let nat = detect(message, method, algorithms.prf, &cookies, path.local, path.remote)
+            .forced(peer.nat_traversal);
         let held_len = self.store.exchanges.get(index).map_or(0, |exchange| exchange.held_len);
         let mut arena = Arena::new(self.store.buffers.held_mut(index), held_len);
         let public_r = arena.hold(public)?;

@@ -1,0 +1,82 @@
+//! A host that asks at the wrong moment, twice, or for what is not there, gets a typed refusal and breaks nothing.
+
+use core::net::SocketAddr;
+
+use ike_core::Path;
+use ike_core::config::{ChildId, PeerId};
+use ike_core::error::ApiError;
+use ike_core::event::{DownReason, Event, Traffic};
+
+use crate::duo::Who::{A, B};
+use crate::duo::{CHILD, Duo, PEER};
+
+/// The slot of a pair is used again: its old handle names nothing any more.
+#[test]
+fn handles_of_what_is_gone_are_stale() {
+    let mut duo = Duo::up(|_, _| ());
+    let (child, ike) = (duo.child(A), duo.ike(A));
+    duo.call(A, |endpoint, cx| endpoint.delete_ike(cx, ike)).unwrap();
+    duo.run(10_000);
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(10_000);
+    let before = (duo.child(A), duo.ike(A));
+    assert_ne!(before, (child, ike));
+    let (events, path) = (duo.a.events.len(), A.path());
+    duo.call(A, |endpoint, cx| {
+        assert_eq!(endpoint.rekey_child(cx, child), Err(ApiError::Stale));
+        assert_eq!(endpoint.delete_child(cx, child), Err(ApiError::Stale));
+        assert_eq!(endpoint.rekey_ike(cx, ike), Err(ApiError::Stale));
+        assert_eq!(endpoint.delete_ike(cx, ike), Err(ApiError::Stale));
+        assert!(endpoint.take_inbound(child).is_none());
+        assert!(endpoint.take_outbound(child).is_none());
+        endpoint.reject_child(child);
+        endpoint.note_traffic(cx, child, Traffic { sent: true, received: true });
+        endpoint.path_seen(cx, child, path);
+    });
+    assert_eq!(duo.turn(A), []);
+    assert_eq!((before, duo.a.events.len()), ((duo.child(A), duo.ike(A)), events));
+}
+
+/// SAs are handed out once, and not before their time.
+#[test]
+fn keys_are_handed_out_once() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.a.takes = false;
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(500);
+    let child = duo.child(A);
+    assert!(duo.a.endpoint.take_outbound(child).is_none(), "before the third message has left");
+    assert!(duo.a.endpoint.take_inbound(child).is_some());
+    assert!(duo.a.endpoint.take_inbound(child).is_none());
+    duo.run(2_000);
+    assert!(duo.a.endpoint.take_outbound(child).is_some());
+    assert!(duo.a.endpoint.take_outbound(child).is_none());
+    duo.a.endpoint.reject_child(child);
+    duo.a.endpoint.reject_child(child);
+    duo.run(1_000);
+    let rejected =
+        |event: &&Event| matches!(event, Event::ChildSaDown { reason: DownReason::Rejected, .. });
+    assert_eq!(duo.a.events.iter().filter(rejected).count(), 1);
+}
+
+/// Peers, children and paths that are not configured.
+#[test]
+fn what_is_not_configured_is_refused() {
+    let mut duo = Duo::new(|_, _| ());
+    let path = A.path();
+    let elsewhere: SocketAddr = "203.0.113.9:500".parse().unwrap();
+    let other_family: SocketAddr = "[2001:db8::2]:500".parse().unwrap();
+    duo.call(A, |endpoint, cx| {
+        let mut create = |peer, child, path| endpoint.create_child(cx, peer, child, path);
+        assert_eq!(create(PeerId(9), CHILD, path), Err(ApiError::NoSuchPeer));
+        assert_eq!(create(PEER, ChildId(9), path), Err(ApiError::NoSuchChild));
+        for remote in [elsewhere, other_family] {
+            assert_eq!(create(PEER, CHILD, Path { remote, ..path }), Err(ApiError::Path));
+        }
+        assert!(endpoint.take_work(cx).is_none());
+        endpoint.handle_timeout(cx);
+    });
+    assert_eq!(duo.turn(A), []);
+    assert_eq!((duo.a.endpoint.ike_sas().count(), duo.b.endpoint.ike_sas().count()), (0, 0));
+    assert_eq!(duo.turn(B), []);
+}
