@@ -473,6 +473,23 @@ fn an_ike_sa_outlives_a_successor_that_ends_first() {
     });
 }
 
+#[cfg(feature = "legacy")]
+#[test]
+fn hmac_sha2_256_is_cut_where_the_peer_needs_it() {
+    let change = |peer: &mut PeerConfig<'_>| peer.quirks.sha256_96 = true;
+    pair_with(false, change, |a, b, config_a, config_b| {
+        begin(a, config_a);
+        let mut now = 0;
+        run(&mut now, 10_000, a, b, config_a, config_b);
+        assert_same_keys(a, b);
+        let cut = Transform::CbcHmac(BlockCipher::Aes128, Integrity::HmacSha256_96);
+        for sa in a.inbound.iter().chain(&a.outbound).chain(&b.inbound).chain(&b.outbound) {
+            assert_eq!(sa.transform, cut);
+        }
+        assert_eq!(a.inbound.len(), 1);
+    });
+}
+
 #[test]
 fn deleting_takes_everything_down_on_both_sides() {
     pair(false, |a, b, config_a, config_b| {

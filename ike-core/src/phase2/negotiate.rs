@@ -67,6 +67,13 @@ impl EspSuite {
         }
     }
 
+    /// The same with HMAC-SHA2-256 cut to 96 bits: the wire has no name for it, so it is the peer's configuration that
+    /// says so.
+    #[cfg(feature = "legacy")]
+    pub(crate) const fn with_sha256_96(self) -> Self {
+        Self { cut: true, ..self }
+    }
+
     /// The transform for the data plane; `None` while nothing is agreed.
     pub(crate) fn transform(&self) -> Option<EspTransform> {
         let cipher = match (EspTransformId(self.id), self.key_bits) {

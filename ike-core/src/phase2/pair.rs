@@ -28,6 +28,10 @@ impl Endpoint<'_> {
         let algorithms = Algorithms::of_sa(cx.config, ike)?;
         let sa = self.store.children.get_mut(child_index).ok_or(Capacity::ChildSas)?;
         let nonces = nonces.of(self.store.buffers.held(index));
+        #[cfg(feature = "legacy")]
+        if cx.config.peers.peer(sa.peer).is_some_and(|peer| peer.quirks.sha256_96) {
+            sa.suite = sa.suite.with_sha256_96();
+        }
         let transform = sa.suite.transform().ok_or(Capacity::Algorithm)?;
         let len = transform.key_material_len();
         let outbound = sa.outbound.ok_or(PeerMisbehaved::Spi)?;
