@@ -175,8 +175,8 @@ impl Endpoint<'_> {
             return Err(Capacity::HalfOpen.into());
         }
         let full = self.store.unproven.len() >= usize::from(limits.half_open)
-            || usize::from(self.store.ikes.used()) >= self.store.ikes.capacity()
-            || usize::from(self.store.exchanges.used()) >= self.store.exchanges.capacity();
+            || self.store.ikes.is_full()
+            || self.store.exchanges.is_full();
         if !full {
             return Ok(());
         }
@@ -190,12 +190,10 @@ impl Endpoint<'_> {
     /// Makes room for what we begin ourselves, or a proven peer does: what is done and only answers duplicates goes
     /// first, then what has proved nothing. A flood of first messages cannot keep an SA from being renewed.
     pub(crate) fn make_room_for_ours(&mut self, cx: &mut Context<'_>) {
-        let full = |used: u16, capacity: usize| usize::from(used) >= capacity;
-        let exchanges = &self.store.exchanges;
-        if full(exchanges.used(), exchanges.capacity()) && !self.release_done(None) {
+        if self.store.exchanges.is_full() && !self.release_done(None) {
             let _ = self.evict_unproven(cx, Duration::ZERO);
         }
-        if full(self.store.ikes.used(), self.store.ikes.capacity()) {
+        if self.store.ikes.is_full() {
             let _ = self.evict_unproven(cx, Duration::ZERO);
         }
     }

@@ -383,6 +383,14 @@ impl Endpoint<'_> {
             verify(&algorithms, &ike.cipher_key, &iv, header, datagram, first, |rest| {
                 hash_1(prf, &ike.skeyid, message_id, rest)
             })?;
+        // Without room the peer may ask again with the same message: its id is not used up.
+        self.make_room_for_ours(cx);
+        if self.store.exchanges.is_full() {
+            return Err(Discard::Capacity(Capacity::Exchanges));
+        }
+        if self.store.children.is_full() {
+            return Err(Discard::Capacity(Capacity::ChildSas));
+        }
         let ike = self.store.ikes.get_mut(ike_index).ok_or(Discard::UnknownSa)?;
         match ike.remember(message_id) {
             Remembered::New => {}

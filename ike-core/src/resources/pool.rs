@@ -142,6 +142,10 @@ impl<T> Pool<'_, T> {
         self.slots.len().min(MAX_SLOTS)
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        usize::from(self.used()) >= self.capacity()
+    }
+
     pub(crate) fn used(&self) -> u16 {
         self.fresh.saturating_sub(self.free_len)
     }

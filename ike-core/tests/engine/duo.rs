@@ -142,6 +142,13 @@ impl Duo {
         Self { a, b, now: 0 }
     }
 
+    /// B has room for one pair only.
+    pub(crate) fn narrow_b(children: u8) -> Self {
+        let a = Side::new::<4, 12, 12>(A, children, &|_, _| ());
+        let b = Side::new::<4, 12, 1>(B, children, &|_, _| ());
+        Self { a, b, now: 0 }
+    }
+
     /// A forgets everything, as if its power had failed.
     pub(crate) fn restart_a(&mut self, change: impl Fn(Who, &mut PeerConfig<'static>)) {
         self.a = Side::new::<4, 12, 12>(A, 1, &change);

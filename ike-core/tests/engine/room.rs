@@ -210,3 +210,20 @@ fn a_job_that_fails_ends_its_exchange() {
     assert_eq!(duo.a.endpoint.ike_sas().count(), 0);
     assert!(matches!(duo.a.events[..], [Event::Failed { .. }, Event::Failed { .. }]));
 }
+
+/// There is no room for a pair when the peer asks for it. It asks again, and then there is.
+#[test]
+fn a_quick_mode_that_found_no_room_may_come_again() {
+    let mut duo = Duo::narrow_b(2);
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(1_000);
+    let first = duo.child(B);
+    duo.create_child(A, ChildId(2)).unwrap();
+    for sent in duo.turn(A) {
+        assert!(duo.deliver(B, sent).is_err());
+    }
+    duo.call(B, |endpoint, cx| endpoint.delete_child(cx, first)).unwrap();
+    duo.run(10_000);
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1), "{:?}", duo.a.events);
+    assert_ne!(duo.child(B), first);
+}
