@@ -173,7 +173,7 @@ none_left() {
         fi
     done
 }
-# end_phase1: after a failed quick mode strongSwan keeps its IKE SA until told.
+# end_phase1: where its phase 1 is met with silence, strongSwan repeats its message for minutes unless told.
 end_phase1() { theirs --terminate --ike t --timeout 5 > /dev/null 2>&1 || true; }
 none_of_theirs() { [[ -z $(swan_ctl "$(dir "$1")" --list-sas) ]]; }
 none_of_ours() { ! status --json | grep -qE '"(cookies|inbound)"'; }

@@ -5,6 +5,5 @@ steps() {
     up
     our_exit 3
     if [[ $OURS == a ]]; then our_log 'NO-PROPOSAL-CHOSEN'; else our_log 'authentication: ours HMAC-SHA-512, theirs HMAC-SHA-256'; fi
-    end_phase1
     none_left
 }
