@@ -493,3 +493,29 @@ pub(crate) fn schedule(cx: &mut Context<'_>, ike: &mut IkeSa) {
     ike.schedule = lifetime::schedule(&cx.config.timing, ike.role, ike.lifetime, cx.now, cx.rng);
     ike.expires = ike.schedule.hard;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::MAIN_MODE;
+
+    #[test]
+    fn a_nonce_has_8_to_256_bytes() {
+        for len in [0, 7, 8, 32, 256, 257] {
+            let mut buffer = [0; 1024];
+            let kind = ExchangeType::IDENTITY_PROTECTION;
+            let head = crate::endpoint::header(NO_COOKIES, kind, 0, false);
+            let mut writer = MessageWriter::new(&mut buffer, &head).unwrap();
+            writer.payload(PayloadType::KEY_EXCHANGE, &[&[1; 32]]).unwrap();
+            writer.payload(PayloadType::NONCE, &[&std::vec![2; len]]).unwrap();
+            let header = Header { next_payload: PayloadType::KEY_EXCHANGE, ..head };
+            let message = Message::check(writer.written(), &header, &MAIN_MODE[2]).unwrap();
+            let expected = if (8..=256).contains(&len) {
+                Ok(len)
+            } else {
+                Err(PeerMisbehaved::NonceLength(len as u16).into())
+            };
+            assert_eq!(nonce(&message).map(<[u8]>::len), expected);
+        }
+    }
+}
