@@ -56,3 +56,22 @@ fn every_hazard_has_its_line() {
     }
     assert_eq!(lines.find(|(number, _)| !number.is_empty()), None);
 }
+
+/// And each test of a hazard, in either crate, stands in a line.
+#[test]
+fn every_hazard_test_is_in_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = fs::read_to_string(root.join("src/manual/hazards.md")).unwrap();
+    for (folder, at_least) in [("tests/hazards", 60), ("../esp-core/tests/hazards", 25)] {
+        let mut found = 0_usize;
+        for file in fs::read_dir(root.join(folder)).unwrap() {
+            let source = fs::read_to_string(file.unwrap().path()).unwrap();
+            for test in source.split("#[test]\nfn ").skip(1) {
+                let (name, _) = test.split_once('(').unwrap();
+                assert!(manual.contains(&format!("::{name}`")), "{name} of {folder}");
+                found = found.saturating_add(1);
+            }
+        }
+        assert!(found >= at_least, "{folder} has lost its tests: {found}");
+    }
+}
