@@ -14,7 +14,7 @@ use crate::replay::ReplayWindow;
 use crate::sa::{Association, Raised};
 use crate::sequence::SequenceNumber;
 use crate::transform::{HighBits, Job, OpenKeys, Verified};
-use crate::tunnel::{Outer, decapsulate_ecn};
+use crate::tunnel::{Ecn, Outer};
 use crate::wire::ip::{self, Fragment, Ip};
 use crate::wire::{esp, udp};
 use crate::{Counters, Encap, Mode, SaError, SaParams, Spi, Transform, transport};
@@ -35,6 +35,7 @@ pub struct InboundSa {
     window: ReplayWindow,
     counters: Counters,
     pub(crate) raised: Raised,
+    ecn: Ecn,
 }
 
 /// A packet was opened.
@@ -189,7 +190,7 @@ pub(crate) fn locate_quoted(quoted: &[u8]) -> Option<(IpAddr, Spi)> {
 }
 
 impl InboundSa {
-    /// An SA that has received nothing.
+    /// An SA that has received nothing, and treats congestion marks by RFC 6040.
     ///
     /// # Errors
     /// If `params` makes no sense.
@@ -201,7 +202,15 @@ impl InboundSa {
             window: ReplayWindow::new(params.replay_window),
             counters: Counters::default(),
             raised: Raised::default(),
+            ecn: Ecn::Copy,
         })
+    }
+
+    /// The same, treating congestion marks as `ecn` says.
+    #[must_use]
+    pub const fn with(mut self, ecn: Ecn) -> Self {
+        self.ecn = ecn;
+        self
     }
 
     /// Its SPI.
@@ -431,7 +440,7 @@ impl InboundSa {
         let ip = match self.association.mode {
             Mode::Tunnel => {
                 packet.cut(payload_at, payload_len);
-                bring_out_tunnelled(packet, next_header, located.outer.traffic_class)?
+                bring_out_tunnelled(packet, next_header, located.outer.traffic_class, self.ecn)?
             }
             Mode::Transport => transport::restore(
                 packet,
@@ -452,13 +461,14 @@ fn bring_out_tunnelled(
     packet: &mut PacketBuf<'_>,
     next_header: u8,
     outer_class: u8,
+    ecn: Ecn,
 ) -> Result<Ip, OpenError> {
     let inner = Ip::parse(packet.packet()).map_err(|_| OpenError::Inner)?;
     let expected = if inner.v4 { ip::IPV4 } else { ip::IPV6 };
     if next_header != expected {
         return Err(OpenError::Inner);
     }
-    let ecn = decapsulate_ecn(inner.traffic_class, outer_class).ok_or(OpenError::Congestion)?;
+    let ecn = ecn.decapsulate(inner.traffic_class, outer_class).ok_or(OpenError::Congestion)?;
     if ecn != inner.traffic_class & 3 {
         ip::set_ecn(packet.packet_mut(), ecn);
     }

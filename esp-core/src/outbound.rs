@@ -18,7 +18,7 @@ use crate::sequence::{NoNumber, SequenceCounter, SequenceNumber};
 use crate::transform::{HighBits, Job, SealKeys};
 use crate::tunnel::{Outer, TunnelOptions};
 use crate::wire::ip::{self, Fragment, Ip, NewHeader};
-use crate::wire::{esp, udp};
+use crate::wire::{checksum, esp, udp};
 use crate::{Counters, Encap, Mode, SaError, SaParams, Spi, Transform};
 
 /// What a sealed packet looks like in the buffer.
@@ -122,6 +122,9 @@ struct Layout {
     traffic_class: u8,
     dont_fragment: bool,
 }
+
+/// What every path of IPv6 takes, in bytes (RFC 8200 §5).
+const V6_MINIMUM: u16 = 1280;
 
 /// A packet laid out and not yet encrypted.
 #[derive(Clone, Copy, Debug)]
@@ -352,12 +355,35 @@ impl OutboundSa {
     /// The cryptography of several packets, sorted by length.
     pub(crate) fn finish_batch(&self, packets: &mut [PacketBuf<'_>], jobs: &[Job]) {
         self.keys.seal_batch(self.association.transform, packets, jobs);
+        if self.sums_udp() {
+            for job in jobs {
+                if let Some(packet) = packets.get_mut(job.packet) {
+                    self.sum_udp(packet.packet_mut(), job.esp_at);
+                }
+            }
+        }
     }
 
     /// The cryptography.
     pub(crate) fn finish(&self, packet: &mut PacketBuf<'_>, prepared: &Prepared) {
         let esp = packet.packet_mut().get_mut(prepared.esp_at..).unwrap_or_default();
         self.keys.seal(self.association.transform, esp, prepared.high);
+        if self.sums_udp() {
+            self.sum_udp(packet.packet_mut(), prepared.esp_at);
+        }
+    }
+
+    /// Whether our UDP headers have a checksum. Over IPv6 they must: receivers drop datagrams without
+    /// (RFC 8200 §8.1), and the exception of RFC 6935 is for those who agreed on it.
+    fn sums_udp(&self) -> bool {
+        let Association { local, encap, .. } = self.association;
+        self.framing == Framing::Ip && local.is_ipv6() && matches!(encap, Encap::Udp { .. })
+    }
+
+    fn sum_udp(&self, packet: &mut [u8], esp_at: usize) {
+        let Association { local, remote, .. } = self.association;
+        let datagram = packet.get_mut(esp_at.saturating_sub(udp::HEADER_LEN)..).unwrap_or_default();
+        checksum::write(datagram, udp::CHECKSUM_AT, local, remote, udp::PROTOCOL);
     }
 
     fn lay_out(&self, packet: &[u8], ip: &Ip) -> Result<Layout, SealError> {
@@ -387,7 +413,9 @@ impl OutboundSa {
         let padding_len = transform.padding_len(payload_len.saturating_add(fill_len));
         let total = sum([fixed, payload_len, fill_len, padding_len]);
         if total > self.limit() && !self.may_be_fragmented(ip, dont_fragment) {
-            return Err(SealError::TooBig { mtu: self.inner_mtu(fixed, payload_at) });
+            let mtu = self.inner_mtu(fixed, payload_at);
+            // A sender of IPv6 takes no word of less (RFC 8201 §4), and its packets of that size pass.
+            return Err(SealError::TooBig { mtu: if ip.v4 { mtu } else { mtu.max(V6_MINIMUM) } });
         }
         if total > usize::from(u16::MAX) {
             return Err(SealError::TooLong);
@@ -416,11 +444,10 @@ impl OutboundSa {
     }
 
     /// Whether an outer packet beyond the path's size may go out and be fragmented, instead of being refused
-    /// (RFC 4301 §8.2). Senders of IPv6 need not go below 1280 bytes (RFC 8200 §5): those are never refused.
+    /// (RFC 4301 §8.2). Senders of IPv6 need not go below 1280 bytes: those are never refused.
     const fn may_be_fragmented(&self, inner: &Ip, outer_dont_fragment: bool) -> bool {
-        const V6_MINIMUM: usize = 1280;
         if !inner.v4 {
-            inner.total_len <= V6_MINIMUM
+            inner.total_len <= V6_MINIMUM as usize
         } else {
             !inner.dont_fragment && (!outer_dont_fragment || self.association.local.is_ipv6())
         }

@@ -477,7 +477,12 @@ impl<'s> Processor<'s> {
     /// If the SA makes no sense, its SPI is taken, or the table is full; then nothing changes.
     pub fn install_inbound(&mut self, params: SaParams) -> Result<(), InstallError> {
         self.sad.admits_inbound(params.spi)?;
-        self.sad.install_inbound(InboundSa::new(params)?)
+        self.put_inbound(InboundSa::new(params)?)
+    }
+
+    fn put_inbound(&mut self, sa: InboundSa) -> Result<(), InstallError> {
+        let ecn = self.tunnel_options(sa.association.policy).ecn;
+        self.sad.install_inbound(sa.with(ecn))
     }
 
     /// Installs an SA for what goes out. It takes the place of the one with the same policy, selectors and mode, at once.
@@ -494,15 +499,19 @@ impl<'s> Processor<'s> {
     }
 
     fn put_outbound(&mut self, sa: OutboundSa) -> Result<(), InstallError> {
-        let options = match self.spd.by_id(sa.association.policy).map(|entry| entry.policy) {
-            Some(Policy::Protect(protect)) => protect.tunnel,
-            _ => TunnelOptions::DEFAULT,
-        };
+        let options = self.tunnel_options(sa.association.policy);
         let sa = sa.with(options, self.settings.framing);
         if self.sad.install_outbound(sa)? {
             self.flows.forget();
         }
         Ok(())
+    }
+
+    fn tunnel_options(&self, policy: PolicyId) -> TunnelOptions {
+        match self.spd.by_id(policy).map(|entry| entry.policy) {
+            Some(Policy::Protect(protect)) => protect.tunnel,
+            _ => TunnelOptions::DEFAULT,
+        }
     }
 
     /// Removes the inbound SA with this SPI; whether there was one. Its keys are wiped.
@@ -678,7 +687,7 @@ impl<'s> Processor<'s> {
         skipped: u64,
     ) -> Result<(), InstallError> {
         self.sad.admits_inbound(params.spi)?;
-        self.sad.install_inbound(InboundSa::import(params, state, generation, skipped)?)
+        self.put_inbound(InboundSa::import(params, state, generation, skipped)?)
     }
 
     /// A dummy packet of `owner`'s outbound SA, made of what is in `packet` (RFC 4303 §2.6); `None` if the owner has no

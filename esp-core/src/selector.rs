@@ -284,7 +284,7 @@ impl Flow {
     }
 
     /// A later fragment of a chain of IPv6 extension headers may be of any protocol.
-    const fn protocol_is_hidden(&self) -> bool {
+    pub(crate) const fn protocol_is_hidden(&self) -> bool {
         is_extension_header(self.protocol)
     }
 

@@ -3,7 +3,8 @@
 //! Later fragments show no ports. Such a packet belongs to an entry only if the entry does not look at ports; where it
 //! meets one that does and fits otherwise, nobody can say whether it is meant. If that entry protects or discards, the
 //! packet is dropped, since it might be what the entry keeps from leaving in clear; if it bypasses, the search goes on
-//! (RFC 4301 §7 leaves the choice).
+//! (RFC 4301 §7 leaves the choice). An entry that takes ports from the packet looks at ports too: which of its SAs the
+//! fragment belongs to, nobody can say.
 
 use core::net::IpAddr;
 
@@ -65,6 +66,12 @@ impl FromPacket {
         local_port: false,
         remote_port: false,
     };
+
+    /// Whether a later fragment does not show what is to be taken from it.
+    const fn needs_more_than(self, flow: &Flow) -> bool {
+        let ports = (self.local_port || self.remote_port) && matches!(flow.ports, Ports::Hidden);
+        ports || self.protocol && flow.protocol_is_hidden()
+    }
 }
 
 /// The directions in which an entry is looked at.
@@ -138,6 +145,21 @@ impl SpdEntry {
                 | (Directions::Inbound, Direction::Inbound)
                 | (Directions::Outbound, Direction::Outbound)
         )
+    }
+
+    /// Whether a packet is this entry's. What comes in has its SA already: nothing is taken from it.
+    fn matches(&self, direction: Direction, flow: &Flow) -> Match {
+        let matched = self.selectors.matches(flow);
+        match self.policy {
+            Policy::Protect(Protect { from_packet, .. })
+                if matched == Match::Yes
+                    && direction == Direction::Outbound
+                    && from_packet.needs_more_than(flow) =>
+            {
+                Match::Unknown
+            }
+            _ => matched,
+        }
     }
 
     fn check(&self) -> Result<(), InstallError> {
@@ -253,7 +275,7 @@ impl<'s> Spd<'s> {
     /// The first entry that matches.
     pub(crate) fn look_up(&self, direction: Direction, flow: &Flow) -> Verdict {
         for (at, line) in self.lines.iter().filter(|(_, line)| line.entry.applies(direction)) {
-            match (line.entry.selectors.matches(flow), line.entry.policy) {
+            match (line.entry.matches(direction, flow), line.entry.policy) {
                 (Match::Yes, _) => return u32::try_from(at).map_or(Verdict::None, Verdict::Entry),
                 (Match::Unknown, Policy::Protect(_) | Policy::Discard) => {
                     return Verdict::Undecidable;

@@ -7,7 +7,7 @@ use crate::Encap;
 use crate::inbound::OpenError;
 use crate::packet::PacketBuf;
 use crate::tunnel::{DEFAULT_TTL, Outer};
-use crate::wire::checksum::Checksum;
+use crate::wire::checksum;
 use crate::wire::ip::{self, Fragment, Ip, NewHeader};
 use crate::wire::udp;
 
@@ -69,23 +69,11 @@ fn renew_checksum(packet: &mut [u8], restored: &Ip) {
     if restored.fragment != Fragment::Whole || absent {
         return;
     }
-    put(payload, field_at, [0; 2]);
-    let sum = Checksum::default()
-        .add_pseudo_header(
-            restored.source(),
-            restored.destination(),
-            restored.protocol,
-            payload.len(),
-        )
-        .add(payload)
-        .finish();
-    // UDP: a sum of zero is sent as its other form, zero meaning "none" (RFC 768).
-    let sum = if sum == 0 && restored.protocol == udp::PROTOCOL { 0xffff } else { sum };
-    put(payload, field_at, sum.to_be_bytes());
-}
-
-fn put(payload: &mut [u8], at: usize, value: [u8; 2]) {
-    if let Some(field) = payload.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<2>()) {
-        *field = value;
-    }
+    checksum::write(
+        payload,
+        field_at,
+        restored.source(),
+        restored.destination(),
+        restored.protocol,
+    );
 }

@@ -41,6 +41,9 @@ pub enum Ecn {
     Copy,
     /// RFC 6040 compatibility mode: the outer header is Not-ECT, marks inwards are handled all the same.
     Compatibility,
+    /// RFC 4301 §5.1.2.1: copied outwards; inwards a mark reaches an inner packet that can carry it, and is lost on
+    /// one that cannot, where RFC 6040 drops the packet.
+    Rfc4301,
 }
 
 /// The don't-fragment bit of an outer IPv4 header (RFC 4301 §8.1).
@@ -106,7 +109,7 @@ impl TunnelOptions {
             Dscp::Set(value) => value << 2,
         };
         let ecn = match self.ecn {
-            Ecn::Copy => inner.traffic_class & 3,
+            Ecn::Copy | Ecn::Rfc4301 => inner.traffic_class & 3,
             Ecn::Compatibility => NOT_ECT,
         };
         dscp | ecn
@@ -143,15 +146,19 @@ const NOT_ECT: u8 = 0;
 /// Congestion experienced.
 const CE: u8 = 3;
 
-/// The ECN bits of the packet that is delivered, from those of its inner and outer header (RFC 6040 §4.2); `None` if it
-/// must be dropped: congestion was marked on a packet whose sender would not see the mark.
-pub(crate) const fn decapsulate_ecn(inner: u8, outer: u8) -> Option<u8> {
-    match (inner & 3, outer & 3) {
-        (NOT_ECT, CE) => None,
-        (_, CE) => Some(CE),
-        // An outer ECT(1) turns ECT(0) into ECT(1); nothing else changes.
-        (0b10, 0b01) => Some(0b01),
-        (inner, _) => Some(inner),
+impl Ecn {
+    /// The ECN bits of the packet that is delivered, from those of its inner and outer header (RFC 6040 §4.2); `None`
+    /// if it must be dropped: congestion was marked on a packet whose sender would not see the mark.
+    pub(crate) const fn decapsulate(self, inner: u8, outer: u8) -> Option<u8> {
+        match (self, inner & 3, outer & 3) {
+            (Self::Rfc4301, NOT_ECT, _) => Some(NOT_ECT),
+            (_, NOT_ECT, CE) => None,
+            (_, _, CE) => Some(CE),
+            (Self::Rfc4301, inner, _) => Some(inner),
+            // An outer ECT(1) turns ECT(0) into ECT(1); nothing else changes.
+            (_, 0b10, 0b01) => Some(0b01),
+            (_, inner, _) => Some(inner),
+        }
     }
 }
 
@@ -159,21 +166,50 @@ pub(crate) const fn decapsulate_ecn(inner: u8, outer: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
-    /// The table of RFC 6040 §4.2, in its order: inner by rows, outer by columns.
-    #[test]
-    fn the_ecn_table() {
-        let (not_ect, ect0, ect1, ce) = (0, 2, 1, 3);
-        let columns = [not_ect, ect0, ect1, ce];
-        let rows = [
-            (not_ect, [Some(not_ect), Some(not_ect), Some(not_ect), None]),
-            (ect0, [Some(ect0), Some(ect0), Some(ect1), Some(ce)]),
-            (ect1, [Some(ect1), Some(ect1), Some(ect1), Some(ce)]),
-            (ce, [Some(ce), Some(ce), Some(ce), Some(ce)]),
-        ];
+    const NOT_ECT: u8 = 0;
+    const ECT1: u8 = 1;
+    const ECT0: u8 = 2;
+    const CE: u8 = 3;
+
+    /// A table: for each inner mark what comes of it under an outer Not-ECT, ECT(0), ECT(1), CE.
+    fn assert_table(ecn: Ecn, rows: [(u8, [Option<u8>; 4]); 4]) {
         for (inner, row) in rows {
-            for (outer, expected) in columns.into_iter().zip(row) {
-                assert_eq!(decapsulate_ecn(inner, outer), expected, "{inner} {outer}");
+            for (outer, expected) in [NOT_ECT, ECT0, ECT1, CE].into_iter().zip(row) {
+                // What is not ECN, the DSCP, plays no part.
+                for (inner, outer) in [(inner, outer), (inner | 0xb8, outer | 0x28)] {
+                    assert_eq!(ecn.decapsulate(inner, outer), expected, "{ecn:?} {inner} {outer}");
+                }
             }
         }
+    }
+
+    /// The table of RFC 6040 §4.2, in its order: inner by rows, outer by columns.
+    #[test]
+    fn the_ecn_table_of_rfc_6040() {
+        for ecn in [Ecn::Copy, Ecn::Compatibility] {
+            assert_table(
+                ecn,
+                [
+                    (NOT_ECT, [Some(NOT_ECT), Some(NOT_ECT), Some(NOT_ECT), None]),
+                    (ECT0, [Some(ECT0), Some(ECT0), Some(ECT1), Some(CE)]),
+                    (ECT1, [Some(ECT1), Some(ECT1), Some(ECT1), Some(CE)]),
+                    (CE, [Some(CE); 4]),
+                ],
+            );
+        }
+    }
+
+    /// RFC 4301 §5.1.2.1, note 6: only CE on ECT changes anything.
+    #[test]
+    fn the_ecn_table_of_rfc_4301() {
+        assert_table(
+            Ecn::Rfc4301,
+            [
+                (NOT_ECT, [Some(NOT_ECT); 4]),
+                (ECT0, [Some(ECT0), Some(ECT0), Some(ECT0), Some(CE)]),
+                (ECT1, [Some(ECT1), Some(ECT1), Some(ECT1), Some(CE)]),
+                (CE, [Some(CE); 4]),
+            ],
+        );
     }
 }

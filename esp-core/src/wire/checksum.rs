@@ -52,6 +52,30 @@ impl Checksum {
     }
 }
 
+/// Writes the checksum of `payload`, all that is behind the headers of IP, into its field at `field_at`. A payload too
+/// short to have the field is left alone.
+pub(crate) fn write(
+    payload: &mut [u8],
+    field_at: usize,
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+) {
+    let field = |payload: &mut [u8], value: [u8; 2]| {
+        if let Some(field) = payload.get_mut(field_at..).and_then(<[u8]>::first_chunk_mut::<2>) {
+            *field = value;
+        }
+    };
+    field(payload, [0; 2]);
+    let sum = Checksum::default()
+        .add_pseudo_header(source, destination, protocol, payload.len())
+        .add(payload)
+        .finish();
+    // UDP: a sum of zero is sent as its other form, zero meaning "none" (RFC 768).
+    let sum = if sum == 0 && protocol == super::udp::PROTOCOL { 0xffff } else { sum };
+    field(payload, sum.to_be_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

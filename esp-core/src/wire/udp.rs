@@ -4,7 +4,7 @@
 //! +-------------------------------+-------------------------------+
 //! |          source port          |       destination port        |
 //! +-------------------------------+-------------------------------+
-//! |            length             |    checksum: 0 when sealed    |
+//! |            length             |    checksum (IPv4: 0)      |
 //! +-------------------------------+-------------------------------+
 //! ```
 
@@ -21,7 +21,11 @@ pub(crate) fn parse(datagram: &[u8]) -> Option<(u16, u16, usize)> {
     (len <= rest.len()).then_some((u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]), len))
 }
 
-/// Writes the header of a datagram of `len` bytes in all, with checksum 0: ESP has its own, and RFC 3948 §2.1 wants none.
+/// Where the checksum is in the header.
+pub(crate) const CHECKSUM_AT: usize = 6;
+
+/// Writes the header of a datagram of `len` bytes in all, with checksum 0: ESP has its own, and RFC 3948 §2.1 wants none
+/// over IPv4.
 pub(crate) fn emit(header: &mut [u8], source: u16, destination: u16, len: u16) {
     let words = [source, destination, len, 0];
     for (to, word) in header.chunks_exact_mut(2).zip(words) {
