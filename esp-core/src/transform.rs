@@ -17,6 +17,9 @@ mod keys;
 mod multi_buffer;
 
 #[cfg(test)]
+mod wycheproof;
+
+#[cfg(test)]
 pub(crate) use cbc_hmac::CbcDecrypt;
 pub(crate) use keys::{HighBits, Job, OpenKeys, SealKeys, Verified};
 

@@ -44,7 +44,7 @@ pub(super) struct KeyStates<H: Hash> {
 
 impl<H: Hash> KeyStates<H> {
     /// From a key that is not longer than a block: those of [`Integrity`] never are.
-    fn new(key: &[u8]) -> Self {
+    pub(super) fn new(key: &[u8]) -> Self {
         Self { inner: Self::keyed(key, 0x36), outer: Self::keyed(key, 0x5c) }
     }
 
@@ -60,7 +60,7 @@ impl<H: Hash> KeyStates<H> {
     }
 
     /// The HMAC of `data` followed by `suffix`, which is at most 4 bytes.
-    fn mac(&self, data: &[u8], suffix: &[u8]) -> [u8; MAX_DIGEST] {
+    pub(super) fn mac(&self, data: &[u8], suffix: &[u8]) -> [u8; MAX_DIGEST] {
         let mut state = self.inner;
         H::compress(&mut state, data);
         self.finish_inner(&mut state, data, suffix);
