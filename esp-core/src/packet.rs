@@ -50,7 +50,8 @@ impl<'b> PacketBuf<'b> {
         Some(Self { buffer, start: range.start, end: range.end })
     }
 
-    /// The packet that fills all of `buffer`: what an incoming packet is, which only shrinks.
+    /// The packet that fills all of `buffer`: what an incoming packet is, which only shrinks; but in transport mode one that
+    /// came without its IP header ([`crate::Arrival::Esp`]) needs room for it.
     #[must_use]
     pub fn whole(buffer: &'b mut [u8]) -> Self {
         let end = buffer.len();

@@ -62,8 +62,9 @@ pub trait Outside {
     /// Something happened. Called before the node acts on it.
     fn event(&mut self, endpoint: &Endpoint<'_>, event: &Event);
 
-    /// An SA is about to be installed: the moment to log its keys, if that is wanted.
-    fn installing(&mut self, direction: Direction, params: &SaParams);
+    /// An SA is about to be installed: the moment to log its keys, if that is wanted, or to limit the packets it may
+    /// carry, for which IKEv1 has no words.
+    fn installing(&mut self, direction: Direction, params: &mut SaParams);
 }
 
 /// Why a packet went no further.
@@ -253,8 +254,8 @@ impl<'s> Node<'s> {
             Event::IkeSaUp { ike, peer, .. } => self.ike_sas.push((ike, peer)),
             Event::IkeSaDown { ike, .. } => self.ike_sas.retain(|(other, _)| *other != ike),
             Event::ChildSaReady { child, peer, policy, .. } => {
-                let installed = self.endpoint.take_inbound(child).is_some_and(|params| {
-                    out.installing(Direction::Inbound, &params);
+                let installed = self.endpoint.take_inbound(child).is_some_and(|mut params| {
+                    out.installing(Direction::Inbound, &mut params);
                     self.processor.install_inbound(params).is_ok()
                 });
                 if installed {
@@ -295,9 +296,9 @@ impl<'s> Node<'s> {
         child: ChildSaHandle,
         out: &mut dyn Outside,
     ) -> Result<(), InstallError> {
-        let Some(params) = self.endpoint.take_outbound(child) else { return Ok(()) };
+        let Some(mut params) = self.endpoint.take_outbound(child) else { return Ok(()) };
         let policy = params.policy;
-        out.installing(Direction::Outbound, &params);
+        out.installing(Direction::Outbound, &mut params);
         self.processor.install_outbound(params, cx.rng)?;
         for held in self.hold.release(policy) {
             let mut buffer = roomy(&held.packet);

@@ -270,7 +270,7 @@ impl Outside for Outbox<'_> {
         self.actions.push(Action::Event(*event));
     }
 
-    fn installing(&mut self, direction: Direction, params: &SaParams) {
+    fn installing(&mut self, direction: Direction, params: &mut SaParams) {
         let keys = capture::esp_line(params);
         self.actions.push(Action::Installed { direction, spi: params.spi, keys });
     }

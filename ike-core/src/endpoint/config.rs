@@ -451,7 +451,8 @@ pub struct ChildConfig<'c> {
     pub proposals: &'c [EspProposal],
     /// Perfect forward secrecy: the group of a second Diffie-Hellman.
     pub pfs: Option<GroupDescription>,
-    /// Lifetime; seconds are kept here, bytes by the data plane.
+    /// Lifetime; seconds are kept here, bytes by the data plane. Packets can be limited there, too, without IKEv1
+    /// knowing: the host sets them in the [`esp_core::SaParams`] it takes.
     pub lifetime: Lifetime,
     /// Packets the anti-replay window spans: 32 to 1024.
     pub replay_window: u16,

@@ -89,12 +89,15 @@ pub struct Child {
     /// Where it stands in the file.
     line: usize,
     pub name: String,
+    pub mode: Mode,
     pub policy: PolicyId,
     pub selectors: TrafficSelectors,
     pub start: Start,
     proposals: Vec<EspProposal>,
     pfs: Option<GroupDescription>,
     lifetime: Lifetime,
+    /// Packets that one direction may carry; 0 for no limit.
+    lifetime_packets: u32,
     replay_window: u16,
 }
 
@@ -270,6 +273,13 @@ impl Site {
         }
     }
 
+    /// How many packets each SA of this child may carry, if that is limited.
+    pub fn packets(&self, peer: PeerId, child: ChildId) -> Option<u64> {
+        let peer = self.peers.get(usize::try_from(peer.0).ok()?)?;
+        let child = peer.children.get(usize::try_from(child.0).ok()?)?;
+        (child.lifetime_packets > 0).then(|| child.lifetime_packets.into())
+    }
+
     /// Peer and child that a policy entry belongs to.
     pub fn child_of_policy(&self, policy: PolicyId) -> Option<(PeerId, ChildId)> {
         self.peers.iter().zip(0..).find_map(|(peer, peer_id)| {
@@ -286,7 +296,7 @@ impl Child {
             id: ChildId(id),
             policy: self.policy,
             selectors: self.selectors,
-            mode: Mode::Tunnel,
+            mode: self.mode,
             proposals: &self.proposals,
             pfs: self.pfs,
             lifetime: self.lifetime,

@@ -13,6 +13,8 @@ mod config;
 #[cfg(target_os = "linux")]
 mod control;
 #[cfg(target_os = "linux")]
+mod diversion;
+#[cfg(target_os = "linux")]
 mod outward;
 mod report;
 #[cfg(target_os = "linux")]
@@ -157,9 +159,25 @@ fn run(arguments: &Run) -> ExitCode {
     match run::run(&site, arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("gateway: {error}");
+            eprintln!("gateway: {error}{}", advice(error.kind()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What usually helps.
+#[cfg(target_os = "linux")]
+fn advice(kind: std::io::ErrorKind) -> &'static str {
+    use std::io::ErrorKind;
+
+    match kind {
+        ErrorKind::PermissionDenied => {
+            "; it needs root: the device, its routes, the ports below 1024 and IP protocol 50 are the system's"
+        }
+        ErrorKind::AddrInUse => "; another IKE daemon, or another gateway, has it",
+        ErrorKind::AddrNotAvailable => "; [local] addresses must be those of an interface",
+        ErrorKind::ResourceBusy => "; another program has this device",
+        _ => "",
     }
 }
 

@@ -350,7 +350,14 @@ impl Outside for Outward<'_> {
         }
     }
 
-    fn installing(&mut self, direction: Direction, params: &SaParams) {
+    fn installing(&mut self, direction: Direction, params: &mut SaParams) {
+        if let Some((peer, child)) = self.site.child_of_policy(params.policy)
+            && let Some(packets) = self.site.packets(peer, child)
+        {
+            params.lifetime.hard.packets = packets;
+            params.lifetime.soft.packets =
+                packets.saturating_mul(self.site.timing.rekey_percent.into()) / 100;
+        }
         debug!(
             "{direction:?} SA {} installed: {}, {:?}",
             params.spi, params.transform, params.encap

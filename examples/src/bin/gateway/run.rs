@@ -4,14 +4,17 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use esp_core::{Addresses, Arrival, Encap, Framing, Outer, PacketBuf, Processor, Settings, Tables};
+use esp_core::{
+    Addresses, Arrival, Encap, Framing, Mode, Outer, PacketBuf, Processor, Settings, Tables,
+};
 use examples::capture::{KeyLog, Pcap};
 use examples::host::Node;
-use ike_core::config::{ChildId, Config, PeerId};
+use ike_core::config::{ChildId, Config, PeerId, RemoteAddress};
 use ike_core::error::Discard;
 use ike_core::natt::{Classified, classify};
 use ike_core::{Context, Endpoint, Instant, Path, Resources, crypto};
@@ -22,6 +25,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::{Site, Start};
 use crate::control::Control;
+use crate::diversion::Diversion;
 use crate::outward::{Listener, Outcome, Outward};
 use crate::report;
 use crate::tun::Tun;
@@ -67,7 +71,7 @@ pub fn run(site: &Site, arguments: &Run) -> io::Result<u8> {
         .transpose()?;
     let keylog = arguments.keylog.as_deref().map(KeyLog::create).transpose()?;
     let tun = Tun::create(&site.local.device, &site.local.device_addresses, site.local.mtu)?;
-    routes(site, &tun)?;
+    let _diversions = routes(site, &tun)?;
     let path =
         arguments.control.as_deref().or(site.local.control.as_deref()).unwrap_or(CONTROL.as_ref());
     let control = Control::listen(path)?;
@@ -102,19 +106,27 @@ pub fn run(site: &Site, arguments: &Run) -> io::Result<u8> {
     })
 }
 
-/// The networks behind the peers lead into the device.
-fn routes(site: &Site, tun: &Tun) -> io::Result<()> {
+/// The networks behind the peers lead into the device, and in transport mode what this host itself sends to them.
+fn routes(site: &Site, tun: &Tun) -> io::Result<Vec<Diversion>> {
+    let mut diversions = Vec::new();
     if !site.local.routes {
-        return Ok(());
+        return Ok(diversions);
     }
-    for child in site.peers.iter().flat_map(|peer| &peer.children) {
-        match child.selectors.remote.addresses {
-            Addresses::Subnet { network, prefix } if prefix > 0 => tun.route(network, prefix)?,
+    for (peer, child) in
+        site.peers.iter().flat_map(|peer| peer.children.iter().map(move |child| (peer, child)))
+    {
+        match (child.mode, peer.remote, child.selectors.remote.addresses) {
+            (Mode::Transport, RemoteAddress::Host(remote), _) => {
+                diversions.push(Diversion::new(tun, peer.local, remote, &child.selectors)?);
+            }
+            (Mode::Tunnel, _, Addresses::Subnet { network, prefix }) if prefix > 0 => {
+                tun.route(network, prefix)?;
+            }
             // It would catch the way to the peer itself.
-            other => warn!("child {}: route for {other} is left to you", child.name),
+            (_, _, other) => warn!("child {}: route for {other} is left to you", child.name),
         }
     }
-    Ok(())
+    Ok(diversions)
 }
 
 struct Gateway<'a, 's> {
@@ -253,6 +265,8 @@ impl Gateway<'_, '_> {
 
     /// Takes what has come from the network to one of our addresses.
     fn read_outside(&mut self, index: usize, buffer: &mut [u8]) {
+        // Transport mode writes an IP header in front of what the UDP socket, or a raw one of IPv6, has cut it from.
+        const AT: usize = PacketBuf::HEADROOM;
         for _ in 0..TURN {
             let Some(listener) = self.outward.listeners.get(index) else { return };
             let address = listener.address;
@@ -264,28 +278,30 @@ impl Gateway<'_, '_> {
                 self.ike(path, &mut buffer[..len]);
             }
             let Some(listener) = self.outward.listeners.get(index) else { return };
-            if let Some((len, remote)) = receive(&listener.natt, buffer) {
+            if let Some((len, remote)) = receive(&listener.natt, &mut buffer[AT..]) {
                 idle = false;
                 let path = Path { local: SocketAddr::new(address, 4500), remote, encap: true };
-                self.outward.capture(remote, path.local, 17, &buffer[..len]);
-                match classify(&mut buffer[..len]) {
+                self.outward.capture(remote, path.local, 17, &buffer[AT..AT + len]);
+                match classify(&mut buffer[AT..AT + len]) {
                     Classified::Ike(message) => self.ike(path, message),
-                    Classified::Esp(packet) => {
+                    Classified::Esp(_) => {
                         let encap = Encap::Udp { local_port: 4500, remote_port: remote.port() };
-                        self.esp(address, remote.ip(), encap, packet);
+                        self.esp(from(address, remote.ip(), encap), &mut *buffer, AT..AT + len);
                     }
                     Classified::Keepalive | Classified::Short => {}
                 }
             }
             let Some(listener) = self.outward.listeners.get(index) else { return };
-            if let Some((len, remote)) = receive(&listener.esp, buffer) {
+            if let Some((len, remote)) = receive(&listener.esp, &mut buffer[AT..]) {
                 idle = false;
                 // A raw IPv4 socket hands the IP header over, an IPv6 one does not.
-                let header = if address.is_ipv4() { usize::from(buffer[0] & 0x0f) * 4 } else { 0 };
-                if let Some(packet) = buffer[..len].get_mut(header..) {
-                    self.outward.capture(remote, SocketAddr::new(address, 0), 50, packet);
-                    self.esp(address, remote.ip(), Encap::None, packet);
-                }
+                let (arrival, header) = match address {
+                    IpAddr::V4(_) => (Arrival::Ip, usize::from(buffer[AT] & 0x0f) * 4),
+                    IpAddr::V6(_) => (from(address, remote.ip(), Encap::None), 0),
+                };
+                let esp = buffer[AT..AT + len].get(header..).unwrap_or_default();
+                self.outward.capture(remote, SocketAddr::new(address, 0), 50, esp);
+                self.esp(arrival, &mut *buffer, AT..AT + len);
             }
             if idle {
                 return;
@@ -300,10 +316,9 @@ impl Gateway<'_, '_> {
         }
     }
 
-    fn esp(&mut self, local: IpAddr, remote: IpAddr, encap: Encap, packet: &mut [u8]) {
-        let outer = Outer { local, remote, encap, traffic_class: 0, dont_fragment: false };
-        let mut packet = PacketBuf::whole(packet);
-        now!(self, packet_in, &mut packet, Arrival::Esp(outer));
+    fn esp(&mut self, arrival: Arrival, buffer: &mut [u8], packet: Range<usize>) {
+        let Some(mut packet) = PacketBuf::new(buffer, packet) else { return };
+        now!(self, packet_in, &mut packet, arrival);
     }
 
     /// Takes what the system has routed into the device.
@@ -422,6 +437,11 @@ struct Ready {
     control: bool,
     tun: bool,
     listeners: Vec<usize>,
+}
+
+/// ESP that came without an IP header, between these addresses.
+fn from(local: IpAddr, remote: IpAddr, encap: Encap) -> Arrival {
+    Arrival::Esp(Outer { local, remote, encap, traffic_class: 0, dont_fragment: false })
 }
 
 fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {

@@ -48,25 +48,25 @@ impl Tun {
         // no pointer to it.
         unsafe { ioctl(&file, Setter::<TUNSETIFF, InterfaceRequest>::new(request)) }
             .map_err(|error| explain(name, &error.into()))?;
-        let tun = Self { file, name: name.to_owned() };
         // The device shall not send IPv6 router solicitations of its own; kernels without IPv6 do not know the word.
-        let _ = tun.ip(&["link", "set", "dev", name, "addrgenmode", "none"]);
+        let _ = ip(&["link", "set", "dev", name, "addrgenmode", "none"]);
         for (address, prefix) in addresses {
-            tun.ip(&["addr", "add", &format!("{address}/{prefix}"), "dev", name])?;
+            ip(&["addr", "add", &format!("{address}/{prefix}"), "dev", name])?;
         }
-        tun.ip(&["link", "set", "dev", name, "mtu", &mtu.to_string(), "up"])?;
-        Ok(tun)
+        ip(&["link", "set", "dev", name, "mtu", &mtu.to_string(), "up"])?;
+        Ok(Self { file, name: name.to_owned() })
     }
 
     /// Routes a network into the device.
     pub fn route(&self, network: IpAddr, prefix: u8) -> io::Result<()> {
-        self.ip(&[
-            "route",
-            "replace",
-            &format!("{}/{prefix}", masked(network, prefix)),
-            "dev",
-            &self.name,
-        ])
+        let network = format!("{}/{prefix}", masked(network, prefix));
+        ip(&["route", "replace", &network, "dev", &self.name])
+    }
+
+    /// Routes one host into the device, from this address of ours, in a table of its own.
+    pub fn route_host(&self, host: IpAddr, from: IpAddr, table: &str) -> io::Result<()> {
+        let (host, from) = (host.to_string(), from.to_string());
+        ip(&["route", "replace", &host, "dev", &self.name, "src", &from, "table", table])
     }
 
     /// The next packet that the system sends into the tunnel, into `buffer`.
@@ -78,25 +78,25 @@ impl Tun {
     pub fn write(&self, packet: &[u8]) -> io::Result<()> {
         (&self.file).write(packet).map(|_| ())
     }
-
-    /// Addresses and routes are a matter of netlink; iproute2 speaks it, on every Linux that is a router.
-    fn ip(&self, arguments: &[&str]) -> io::Result<()> {
-        let output = Command::new("ip")
-            .args(arguments)
-            .output()
-            .map_err(|error| explain("ip (iproute2)", &error))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let reason = String::from_utf8_lossy(&output.stderr);
-        Err(io::Error::other(format!("ip {}: {}", arguments.join(" "), reason.trim())))
-    }
 }
 
 impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Addresses, routes and rules are a matter of netlink; iproute2 speaks it, on every Linux that is a router.
+pub fn ip(arguments: &[&str]) -> io::Result<()> {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .map_err(|error| explain("ip (iproute2)", &error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let reason = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("ip {}: {}", arguments.join(" "), reason.trim())))
 }
 
 fn explain(what: &str, error: &io::Error) -> io::Error {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use esp_core::{
-    Addresses, Policy, PolicyId, PortRange, Protocol, Selector, SpdEntry, TrafficSelectors,
+    Addresses, Mode, Policy, PolicyId, PortRange, Protocol, Selector, SpdEntry, TrafficSelectors,
 };
 use ike_core::config::{Dpd, Lifetime, Quirks, RemoteAddress};
 use toml::Spanned;
@@ -140,7 +140,7 @@ impl Check<'_> {
                     format!("child {:?} needs start = \"never\": without a fixed remote address we can only answer", child.name.get_ref()),
                 );
             }
-            let child = self.child(child, PolicyId(*next_policy));
+            let child = self.child(child, PolicyId(*next_policy), (address, remote.host()));
             *next_policy = next_policy.saturating_add(1);
             if children.iter().any(|other| other.name == child.name) {
                 self.mistake(
@@ -242,11 +242,23 @@ impl Check<'_> {
         Psk(key.into())
     }
 
-    fn child(&mut self, table: ChildTable, policy: PolicyId) -> Child {
-        if let (Some(a), Some(b)) = (family(table.local.get_ref().0), family(table.remote.0))
+    /// `ends` are the addresses of the two hosts, the peer's if it is known.
+    fn child(
+        &mut self,
+        table: ChildTable,
+        policy: PolicyId,
+        ends: (IpAddr, Option<IpAddr>),
+    ) -> Child {
+        let mode = Mode::from(table.mode);
+        let local = self.side(&table.name, &table.local, "local", mode, Some(ends.0));
+        let remote = self.side(&table.name, &table.remote, "remote", mode, ends.1);
+        if mode == Mode::Tunnel
+            && let (Some(a), Some(b)) = (family(local), family(remote))
             && a != b
         {
-            self.mistake(&table.local, "local and remote network are of two families");
+            let place = table.local.as_ref().map_or(table.name.span(), Spanned::span);
+            let place = Spanned::new(place, ());
+            self.mistake(&place, "local and remote network are of two families");
         }
         if table.proposals.get_ref().is_empty() {
             self.mistake(&table.proposals, "no ESP proposal");
@@ -258,11 +270,12 @@ impl Check<'_> {
             line: self.line(&table.name),
             policy,
             selectors: TrafficSelectors {
-                local: Selector { addresses: table.local.get_ref().0, ports: table.local_port.0 },
-                remote: Selector { addresses: table.remote.0, ports: table.remote_port.0 },
+                local: Selector { addresses: local, ports: table.local_port.0 },
+                remote: Selector { addresses: remote, ports: table.remote_port.0 },
                 protocol: table.protocol.0,
             },
             name: table.name.into_inner(),
+            mode,
             start: table.start.into_inner(),
             proposals: table
                 .proposals
@@ -272,7 +285,42 @@ impl Check<'_> {
                 .collect(),
             pfs: table.pfs.map(|Group(group)| group),
             lifetime: self.lifetime(table.lifetime, table.lifetime_kilobytes, Lifetime::PHASE2),
+            lifetime_packets: table.lifetime_packets,
             replay_window: table.replay_window.into_inner(),
+        }
+    }
+
+    /// What one side of a child protects: the network given, or in transport mode the host itself.
+    fn side(
+        &mut self,
+        child: &Spanned<String>,
+        given: &Option<Spanned<Network>>,
+        side: &str,
+        mode: Mode,
+        host: Option<IpAddr>,
+    ) -> Addresses {
+        match (mode, given, host) {
+            (Mode::Tunnel, Some(network), _) => network.get_ref().0,
+            (Mode::Tunnel, None, _) => {
+                self.mistake(child, format!("a tunnel needs its {side} network"));
+                Addresses::Any
+            }
+            (Mode::Transport, None, Some(host)) => Addresses::host(host),
+            (Mode::Transport, Some(network), Some(host)) => {
+                if network.get_ref().0 != Addresses::host(host) {
+                    self.mistake(
+                        network,
+                        format!(
+                            "transport mode protects the two hosts themselves: {side} is {host}"
+                        ),
+                    );
+                }
+                network.get_ref().0
+            }
+            (Mode::Transport, _, None) => {
+                self.mistake(child, "transport mode needs a peer with a fixed remote address");
+                Addresses::Any
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use esp_core::{PortRange, Protocol};
+use esp_core::{Mode, PortRange, Protocol};
 use ike_core::config::{
     DpdAction, LifetimePolicy, Limits, NatTraversal, Phase1Mode, Preference, Timing,
 };
@@ -130,8 +130,10 @@ pub(super) struct QuirksTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct ChildTable {
     pub(super) name: Spanned<String>,
-    pub(super) local: Spanned<Network>,
-    pub(super) remote: Network,
+    #[serde(default)]
+    pub(super) mode: Protects,
+    pub(super) local: Option<Spanned<Network>>,
+    pub(super) remote: Option<Spanned<Network>>,
     #[serde(default = "any_protocol")]
     pub(super) protocol: IpProtocol,
     #[serde(default = "any_port")]
@@ -143,6 +145,8 @@ pub(super) struct ChildTable {
     pub(super) lifetime: Option<Spanned<Span>>,
     #[serde(default)]
     pub(super) lifetime_kilobytes: u32,
+    #[serde(default)]
+    pub(super) lifetime_packets: u32,
     #[serde(default = "default_window")]
     pub(super) replay_window: Spanned<u16>,
     #[serde(default = "default_start")]
@@ -184,6 +188,7 @@ words!(Exchange => Phase1Mode { Main => Main, Aggressive => Aggressive });
 words!(LifetimeRule => LifetimePolicy { Obey => Obey, Claim => Claim, Strict => Strict, Exact => Exact });
 words!(Whose => Preference { Initiator => Initiator, Responder => Responder });
 words!(Nat => NatTraversal { Auto => Auto, Force => Force, Off => Off });
+words!(Protects => Mode { Tunnel => Tunnel, Transport => Transport });
 words!(DpdThen => DpdAction { Restart => Restart, Clear => Clear });
 
 #[derive(Clone, Copy, Deserialize)]

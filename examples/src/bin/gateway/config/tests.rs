@@ -132,11 +132,36 @@ fn mistakes_between_values_have_the_line() {
             "between 32 and 1024",
         ),
         ("remote = \"192.0.2.2\"", "remote = \"any\"\nremote_id = \"any\"", 6, "start = \"never\""),
+        ("local = \"10.1.0.0/24\"\n", "", 11, "a tunnel needs its local network"),
+        ("remote = \"10.2.0.0/24\"\n", "", 11, "a tunnel needs its remote network"),
+        (
+            "local = \"10.1.0.0/24\"\nremote = \"10.2.0.0/24\"",
+            "mode = \"transport\"\nremote = \"10.2.0.0/24\"",
+            13,
+            "the two hosts themselves: remote is 192.0.2.2",
+        ),
     ] {
         let (found, text) = mistake(from, to);
         assert_eq!(found, line, "{to}: {text}");
         assert!(text.contains(reason), "{text}");
     }
+}
+
+#[test]
+fn transport_mode_is_between_the_two_hosts() {
+    let networks = "local = \"10.1.0.0/24\"\nremote = \"10.2.0.0/24\"";
+    let text = SMALL.replace(networks, "mode = \"transport\"");
+    let site = parse(&text).expect("valid");
+    let tables = site.tables();
+    let child = site.peer_configs(&tables)[0].children[0];
+    assert_eq!(child.mode, Mode::Transport);
+    assert_eq!(child.selectors.to_string(), "192.0.2.1 === 192.0.2.2");
+
+    let anywhere = text
+        .replace("remote = \"192.0.2.2\"", "remote = \"any\"\nremote_id = \"any\"")
+        .replace("name = \"c\"", "name = \"c\"\nstart = \"never\"");
+    let mistakes = parse(&anywhere).expect_err("no address to divert");
+    assert_eq!(mistakes[0].reason, "transport mode needs a peer with a fixed remote address");
 }
 
 #[test]
