@@ -207,6 +207,10 @@ impl Display for Failure {
             }
             Self::NoAnswer { exchange, message, hint } => {
                 write!(f, "no answer to message {message} of {exchange}")?;
+                // HASH_R is in this message: who finds it wrong goes away, and cannot tell why under a key of ours.
+                if (*exchange, *message) == (ExchangeType::AGGRESSIVE, 2) {
+                    f.write_str(": often a PSK mismatch")?;
+                }
                 hint.map_or(Ok(()), |hint| write!(f, "; somebody said {hint}, in the clear"))
             }
             Self::PeerRefused(notify) => write!(f, "the peer says {notify}"),
@@ -271,6 +275,12 @@ mod tests {
             message,
             hint,
         };
+        let aggressive =
+            Failure::NoAnswer { exchange: ExchangeType::AGGRESSIVE, message: 2, hint: None };
+        assert_eq!(
+            aggressive.to_string(),
+            "no answer to message 2 of aggressive mode: often a PSK mismatch"
+        );
         assert_eq!(
             silence(5, None).to_string(),
             "no answer to the first encrypted message: often a PSK mismatch"
