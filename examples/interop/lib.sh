@@ -14,8 +14,8 @@ CHARON=${CHARON:-/usr/lib/ipsec/charon}
 die() { echo "error: $*" >&2; exit 1; }
 now_ms() { date +%s%3N; }
 
-# net_up direct|nat|nat-b|v6: two hosts A and B, joined directly by a veth pair, or with a masquerading router between
-# them; A is inside (nat), or B is (nat-b), and the router then forwards UDP 500 and 4500 to it.
+# net_up direct|nat|nat-b|v6|bare: two hosts A and B, joined directly by a veth pair, or with a masquerading router between
+# them; A is inside (nat), or B is (nat-b), and the router then forwards UDP 500 and 4500 to it. `bare` has no addresses.
 net_up() {
     NETKIND=${1:-direct}
     local ns
@@ -25,12 +25,17 @@ net_up() {
     done
     case $NETKIND in
     direct)
-        ADDR_A=192.0.2.1 ADDR_B=192.0.2.2 SEEN_A=$ADDR_A SEEN_B=$ADDR_B
+        outer_names 4
         join "$NS_A" "$NS_B"
         ;;
     v6)
-        ADDR_A=2001:db8::1 ADDR_B=2001:db8::2 SEEN_A=$ADDR_A SEEN_B=$ADDR_B
+        outer_names 6
         join "$NS_A" "$NS_B"
+        ;;
+    bare)
+        ADDR_A= ADDR_B=
+        join "$NS_A" "$NS_B"
+        return
         ;;
     nat)
         ADDR_A=198.51.100.2 ADDR_B=192.0.2.2 SEEN_A=192.0.2.254 SEEN_B=$ADDR_B
@@ -54,14 +59,33 @@ NFT
     ip -n "$NS_B" addr add $INNER_B/32 dev lo
 }
 
+# outer_names 4|6, inner_names 4|6: the addresses of the hosts, and of the networks behind them.
+outer_names() {
+    case $1 in
+    4) ADDR_A=192.0.2.1 ADDR_B=192.0.2.2 ;;
+    6) ADDR_A=2001:db8::1 ADDR_B=2001:db8::2 ;;
+    esac
+    SEEN_A=$ADDR_A SEEN_B=$ADDR_B
+}
+inner_names() {
+    case $1 in
+    4) INNER_A=10.1.0.1 INNER_B=10.2.0.1 TS_A=10.1.0.0/24 TS_B=10.2.0.0/24 ;;
+    6) INNER_A=fd00:1::1 INNER_B=fd00:2::1 TS_A=fd00:1::/64 TS_B=fd00:2::/64 ;;
+    esac
+}
+
 join() {
-    local length=24
-    [[ $ADDR_A != *:* ]] || length=64
     ip link add veth0 netns "$1" type veth peer name veth0 netns "$2"
-    ip -n "$1" addr add "$ADDR_A/$length" dev veth0 $([[ $length == 24 ]] || echo nodad)
-    ip -n "$2" addr add "$ADDR_B/$length" dev veth0 $([[ $length == 24 ]] || echo nodad)
     ip -n "$1" link set veth0 up
     ip -n "$2" link set veth0 up
+    if [[ -n $ADDR_A ]]; then
+        address "$1" "$ADDR_A"
+        address "$2" "$ADDR_B"
+    fi
+}
+# address NETNS ADDRESS: the interface gets it.
+address() {
+    if [[ $2 == *:* ]]; then ip -n "$1" addr add "$2/64" dev veth0 nodad; else ip -n "$1" addr add "$2/24" dev veth0; fi
 }
 
 # join_nat INSIDE ADDRESS OUTSIDE ADDRESS
@@ -153,7 +177,7 @@ charon {
   filelog {
     main {
       path = $1/charon.log
-      time_format = %H:%M:%S
+      time_format = %F %T
       time_add_ms = yes
       ike_name = yes
       flush_line = yes

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # scenario.sh NAME[.CASE] a|b|none OUT: one scenario of scenarios/, in which A initiates and B answers. The gateway is at A,
 # at B, or nowhere: strongSwan on both sides proves the testbed. Prints one line; exit status 0 if all checks held.
-# OUT keeps configurations, logs and the capture.
+# OUT keeps configurations, logs and the capture. With KERNEL=DIR the other side is the User-Mode Linux that runs in DIR.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
+. "$here/uml.sh"
+KERNEL=${KERNEL:-}
 name=$1
 CASE=${name#*.}
 OURS=$2
@@ -18,12 +20,15 @@ MODE=main                               # or aggressive
 IKE=aes128-sha256-modp2048              # names that both sides know
 ESP=aes128-sha256
 PFS=
+PROTECTS=tunnel                         # or transport
 IKE_A= IKE_B= ESP_A= ESP_B=             # where the sides differ
 PSK_A=interop-psk-0123456789 PSK_B=
 ID_A= ID_B=                             # default: the addresses
 EXPECT_A= EXPECT_B=                     # whom B and A expect, if not ID_A and ID_B
 TS_A=10.1.0.0/24 TS_B=10.2.0.0/24       # the networks
 TS_A_AT_B= TS_B_AT_A=                   # what the other side believes them to be
+FAMILY=4 INNER=4                        # towards a KERNEL: of the hosts, and of the networks
+CLEAR='net 10.0.0.0/8'                  # what must not be seen between the hosts
 EXPECT=up                               # or fail
 SWAN_CONN= SWAN_CHILD= SWAN_CHARON=     # more lines for strongSwan: connection, child, charon
 OUR_PEER= OUR_CHILD= OUR_TOP=           # more lines for the gateway: [[peer]], [[peer.child]], whole tables
@@ -45,9 +50,26 @@ note() { NOTES+=("$*"); }
 fail() { FAILED=1; NOTES+=("FAILED: $*"); }
 dir() { [[ $1 == a ]] && echo "$out/a" || echo "$out/b"; }
 ns() { [[ $1 == a ]] && echo "$NS_A" || echo "$NS_B"; }
-log() { [[ $1 == "$OURS" ]] && echo "$(dir "$1")/gateway.log" || echo "$(dir "$1")/charon.log"; }
-A() { swan_ctl "$out/a" "$@"; }
-B() { swan_ctl "$out/b" "$@"; }
+log() { [[ $1 == "$OURS" ]] && echo "$(dir "$1")/gateway.log" || echo "${KERNEL:-$(dir "$1")}/charon.log"; }
+# on a|b COMMAND...: runs it on that host.
+on() {
+    local side=$1
+    shift
+    if is_kernel "$side"; then uml_do "$KERNEL" 60 "$@"; else ip netns exec "$(ns "$side")" "$@"; fi
+}
+is_kernel() { [[ -n $KERNEL && $1 != "$OURS" ]]; }
+# swan a|b COMMAND...: swanctl.
+swan() {
+    local side=$1
+    shift
+    if is_kernel "$side"; then
+        uml_do "$KERNEL" 60 swanctl "$@" --uri unix:///run/vici.sock
+    else
+        swan_ctl "$(dir "$side")" "$@"
+    fi
+}
+A() { swan a "$@"; }
+B() { swan b "$@"; }
 theirs() { if [[ $OURS == a ]]; then B "$@"; else A "$@"; fi; }
 theirs_dir() { if [[ $OURS == a ]]; then echo "$out/b"; else echo "$out/a"; fi; }
 # status [ARGUMENT...]: asks our gateway.
@@ -59,6 +81,10 @@ theirs_installed() { theirs --list-sas | grep -q INSTALLED; }
 start() {
     local side=$1 at
     at=$(dir "$side")
+    if is_kernel "$side"; then
+        swan "$side" --load-all --file "$at/swanctl.conf" > "$at/load.out"
+        return
+    fi
     if [[ $side != "$OURS" ]]; then
         swan_up "$(ns "$side")" "$at"
         return
@@ -90,51 +116,68 @@ up() {
     SETUP=$(( $(now_ms) - began ))
 }
 
-# pings COUNT: from A's network to B's and back.
+# pings COUNT: from A's network to B's; the first COUNT all have to come back. (Without -w, ping waits for a late answer no
+# longer than for two of those before.)
 PINGS=-
 pings() {
     local back
-    back=$({ ip netns exec "$NS_A" ping -n -c "$1" -i 0.1 -W 2 -I "${2:-$INNER_A}" "${3:-$INNER_B}" 2>&1 || true; } |
-        sed -n 's/.* \([0-9]*\) received.*/\1/p')
+    on a ping -n -c "$1" -w $(($1 / 10 + 3)) -i 0.05 -I "$INNER_A" "$INNER_B" > "$out/pings" 2>&1 || true
+    back=$(answered "$out/pings" "$1" | wc -l)
     PINGS=$back/$1
     [[ $back == "$1" ]] || fail "pings: $PINGS came back"
 }
+# answered FILE LAST: the numbers up to LAST that were answered.
+answered() { sed -n 's/.* bytes from .*icmp_seq=\([0-9]*\) .*/\1/p' "$1" | sort -nu | awk -v last="$2" '$1 <= last'; }
 
-# flow_begin SIZE: pings from A to B, 50 a second, until flow_end, which wants all of them back.
+# flow_begin SIZE: pings from A to B, 50 a second, until flow_end. All that were sent until then have to come back; with
+# `flow_end early`, those that were sent before strongSwan had its SAs are counted apart.
 flow_begin() {
-    ip netns exec "$NS_A" ping -n -i 0.02 -s "$1" -I "$INNER_A" "$INNER_B" > "$out/flow" 2>&1 < /dev/null &
+    ip netns exec "$NS_A" ping -n -D -O -i 0.02 -s "$1" -I "$INNER_A" "$INNER_B" > "$out/flow" 2> "$out/flow.status" < /dev/null &
     FLOW=$!
 }
 flow_end() {
+    local sent back number lost=() early=0
+    kill -QUIT "$FLOW"
+    wait_for 3 flow_sent > /dev/null || fail "ping does not tell how many it has sent"
+    sent=$(flow_sent)
+    wait_for 3 flow_answered "$sent" || true
     kill -INT "$FLOW"
     wait_end "$FLOW" 3 || fail "ping does not end"
-    local sent back
-    read -r sent back < <(sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$out/flow")
+    back=$(answered "$out/flow" "$sent" | wc -l)
     PINGS=$back/$sent
-    # The last one may be under way.
-    (( sent - back <= 1 )) || fail "$((sent - back)) pings of $sent lost: $(lost_numbers)"
+    for number in $(comm -13 <(answered "$out/flow" "$sent" | sort) <(seq "$sent" | sort) | sort -n); do
+        if [[ ${1:-} == early ]] && sent_early "$number"; then early=$((early + 1)); else lost+=("$number"); fi
+    done
+    (( ! early )) || note "$early sent before the peer had installed"
+    (( ! ${#lost[@]} )) || fail "${#lost[@]} pings of $sent lost: ${lost[*]:0:20}"
 }
-# The sequence numbers that did not come back.
-lost_numbers() {
-    sed -n 's/.*icmp_seq=\([0-9]*\) .*/\1/p' "$out/flow" |
-        awk 'NR > 1 { for (i = last + 1; i < $1; i++) printf "%d ", i } { last = $1 }' | head -c 200
+flow_sent() { tr '\r' '\n' < "$out/flow.status" | sed -n 's|^[0-9]*/\([0-9]*\) packets.*|\1|p' | grep .; }
+flow_answered_some() { (( $(answered "$out/flow" 1000000 | wc -l) >= $1 )); }
+flow_answered() { (( $(answered "$out/flow" "$1" | wc -l) == $1 )); }
+# Whether ping NUMBER was sent before strongSwan had installed its first pair of SAs. That it is missing was noted when the
+# next was sent, 20 ms later.
+sent_early() {
+    local noted installed
+    noted=$(sed -n "s/^\[\([0-9.]*\)\] no answer yet for icmp_seq=$1\$/\1/p" "$out/flow")
+    installed=$(sed -n 's/^\([-0-9]* [0-9:.]*\) .*CHILD_SA .* established with SPIs.*/\1/p' "$(theirs_dir)/charon.log" | head -n 1)
+    [[ -n $noted && -n $installed ]] && awk -v a="$noted" -v b="$(date -d "$installed" +%s.%N)" 'BEGIN { exit !(a - 0.02 <= b) }'
 }
 
 # transfer: 1 MB by TCP, from A to B.
+TCP=-
 transfer() {
-    local listener
     head -c 1048576 /dev/urandom > "$out/sent"
-    ip netns exec "$NS_B" timeout 30 nc -N -l "$INNER_B" 5001 > "$out/received" < /dev/null &
-    listener=$!
+    echo "timeout 30 nc -N -l $INNER_B 5001 > $out/received < /dev/null; echo \$? > $out/listened" > "$out/listen"
+    echo "timeout 20 nc -N -s $INNER_A $INNER_B 5001 < $out/sent" > "$out/send"
+    if is_kernel b; then on b "sh $out/listen &"; else on b sh "$out/listen" & fi
     wait_for 5 listening || { fail "nc does not listen"; return; }
-    ip netns exec "$NS_A" timeout 20 nc -N -s "$INNER_A" "$INNER_B" 5001 < "$out/sent" > /dev/null || fail "nc at A"
-    wait_end "$listener" 10 || { fail "nc at B does not end"; end_pid "$listener"; }
+    on a sh "$out/send" > /dev/null || fail "nc at A"
+    wait_for 10 test -s "$out/listened" || fail "nc at B does not end"
     cmp -s "$out/sent" "$out/received" || fail "of 1048576 bytes $(stat -c %s "$out/received") arrived"
     TCP=1MB
     rm -f "$out/sent" "$out/received"
 }
-listening() { [[ -n $(ip netns exec "$NS_B" ss -Hltn 'sport = :5001') ]]; }
-TCP=-
+listening() { [[ -n $(on b ss -Hltn sport = :5001) ]]; }
 
 # down_by_a, down_by_b: that side deletes the tunnel.
 down_by_a() { down a; }
@@ -143,7 +186,7 @@ down() {
     if [[ $1 == "$OURS" ]]; then
         kill -INT "$(< "$(dir "$1")/pid")" || fail "the gateway had ended: $(tail -n 1 "$(log "$1")")"
     else
-        swan_ctl "$(dir "$1")" --terminate --ike t --timeout 5 > "$out/terminate.out" 2>&1 || fail "terminate at $1"
+        swan "$1" --terminate --ike t --timeout 5 > "$out/terminate.out" 2>&1 || fail "terminate at $1"
     fi
 }
 
@@ -175,7 +218,7 @@ none_left() {
 }
 # end_phase1: where its phase 1 is met with silence, strongSwan repeats its message for minutes unless told.
 end_phase1() { theirs --terminate --ike t --timeout 5 > /dev/null 2>&1 || true; }
-none_of_theirs() { [[ -z $(swan_ctl "$(dir "$1")" --list-sas) ]]; }
+none_of_theirs() { [[ -z $(swan "$1" --list-sas) ]]; }
 none_of_ours() { ! status --json | grep -qE '"(cookies|inbound)"'; }
 
 # want_log a|b PATTERN [SECONDS [COUNT]]
@@ -220,8 +263,8 @@ connections {
     }
     children {
       c {
-        local_ts = $lts
-        remote_ts = $rts
+        mode = $PROTECTS
+        $([[ $PROTECTS == transport ]] || printf '%s\n' "local_ts = $lts" "remote_ts = $rts")
         esp_proposals = $esp${PFS:+-$PFS}
         $SWAN_CHILD
       }
@@ -261,8 +304,8 @@ $OUR_PEER
 
 [[peer.child]]
 name = "c"
-local = "$lts"
-remote = "$rts"
+mode = "$PROTECTS"
+$([[ $PROTECTS == transport ]] || printf '%s = "%s"\n' local "$lts" remote "$rts")
 proposals = ["${esp//, /\", \"}"]
 $([[ -z $PFS ]] || echo "pfs = '$PFS'")
 start = "$([[ $1 == a ]] && echo "$OUR_START" || echo never)"
@@ -279,26 +322,32 @@ cleanup() {
     capture_down
     end_recorded "$out/a"
     end_recorded "$out/b"
-    net_down
+    [[ -n $KERNEL ]] || net_down
     return $code
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 SETUP=-
-net_up "$NET"
+if [[ -n $KERNEL ]]; then
+    outer_names $FAMILY
+    inner_names $INNER
+    [[ $PROTECTS == tunnel ]] || INNER_A=$ADDR_A INNER_B=$ADDR_B
+else
+    net_up "$NET"
+fi
 prepare
 for side in a b; do
     if [[ $side == "$OURS" ]]; then our_site $side; else swan_site $side; fi
 done
-capture_up "$NS_A" veth0 "$out/capture.pcap"
+capture_up "$([[ $OURS == b ]] && echo "$NS_B" || echo "$NS_A")" veth0 "$out/capture.pcap"
 began=$(now_ms)
 start b
 [[ $OURS == a ]] || start a
 steps
 took=$(( $(now_ms) - began ))
 capture_down
-clear=$(tcpdump -nr "$out/capture.pcap" 'net 10.0.0.0/8' 2>/dev/null | wc -l)
-[[ $clear == 0 ]] || fail "$clear packets of the inner networks in the clear"
+clear=$(tcpdump -nr "$out/capture.pcap" "$CLEAR" 2> /dev/null | wc -l)
+[[ $clear == 0 ]] || fail "$clear packets in the clear"
 case $OURS in a) role=initiator;; b) role=responder;; none) role=testbed;; esac
 (( FAILED )) && verdict=FAILED || verdict=ok
 printf '%-48s %-9s %-6s up %5s ms  pings %-7s tcp %-4s %6s ms  %s%s\n' "$name" "$role" "$verdict" "$SETUP" "$PINGS" "$TCP" \

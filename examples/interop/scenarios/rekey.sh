@@ -1,4 +1,4 @@
-# cases: time-ours time-theirs bytes-ours bytes-theirs packets-theirs
+# cases: time-ours time-theirs bytes-ours bytes-theirs packets-ours packets-theirs
 # Five generations of child SAs with a flow running; no ping may be lost.
 DESC="child SAs renewed by $CASE, five generations under load"
 SIZE=56
@@ -28,6 +28,10 @@ bytes-theirs)
         rekey_bytes = 50000
         rand_bytes = 0'
     SIZE=1000
+    ;;
+packets-ours)
+    OUR_CHILD='lifetime_packets = 60'
+    SWAN_CHILD='rekey_time = 0s'
     ;;
 packets-theirs) SWAN_CHILD='rekey_time = 0s
         life_packets = 120

@@ -1,15 +1,28 @@
-DESC="wrong pre-shared key: named on our side"
+# cases: main aggressive
+DESC="wrong pre-shared key, $CASE mode: named on our side"
+MODE=$CASE
 PSK_A=right-secret-1234 PSK_B=wrong-secret-1234
 EXPECT=fail
-# A responder cannot tell a wrong key from noise: it goes on.
-[[ $OURS == a ]] || OUR_ONCE=
+# A responder of main mode cannot tell a wrong key from noise, and one of aggressive mode is left alone: it goes on.
+if [[ $OURS == b ]]; then
+    OUR_ONCE=
+    OUR_TOP='[timing]
+exchange_timeout = "5s"'
+fi
 steps() {
     up
-    if [[ $OURS == a ]]; then
+    case $CASE-$OURS in
+    main-a)
         our_exit 4 35
         our_log 'no answer to the first encrypted message: often a PSK mismatch'
-    else
-        our_log Undecryptable
-    fi
+        ;;
+    main-b) our_log Undecryptable ;;
+    aggressive-a)
+        our_exit 3
+        our_log 'authentication failed: often a PSK mismatch'
+        ;;
+    # The peer's objection is encrypted with a key that we do not have.
+    aggressive-b) our_log 'no answer to message 2 of aggressive mode: often a PSK mismatch' 15 ;;
+    esac
     none_left
 }
