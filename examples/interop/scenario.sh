@@ -132,7 +132,7 @@ answered() { sed -n 's/.* bytes from .*icmp_seq=\([0-9]*\) .*/\1/p' "$1" | sort 
 # flow_begin SIZE: pings from A to B, 50 a second, until flow_end. All that were sent until then have to come back; with
 # `flow_end early`, those that were sent before strongSwan had its SAs are counted apart.
 flow_begin() {
-    ip netns exec "$NS_A" ping -n -D -O -i 0.02 -s "$1" -I "$INNER_A" "$INNER_B" > "$out/flow" 2> "$out/flow.status" < /dev/null &
+    ip netns exec "$NS_A" ping -n -i 0.02 -s "$1" -I "$INNER_A" "$INNER_B" > "$out/flow" 2> "$out/flow.status" < /dev/null &
     FLOW=$!
 }
 flow_end() {
@@ -154,13 +154,14 @@ flow_end() {
 flow_sent() { tr '\r' '\n' < "$out/flow.status" | sed -n 's|^[0-9]*/\([0-9]*\) packets.*|\1|p' | grep .; }
 flow_answered_some() { (( $(answered "$out/flow" 1000000 | wc -l) >= $1 )); }
 flow_answered() { (( $(answered "$out/flow" "$1" | wc -l) == $1 )); }
-# Whether ping NUMBER was sent before strongSwan had installed its first pair of SAs. That it is missing was noted when the
-# next was sent, 20 ms later.
+# Whether ping NUMBER left before strongSwan had installed its first pair of SAs: the packet with that number, on our first
+# SA, which carried nothing else.
 sent_early() {
-    local noted installed
-    noted=$(sed -n "s/^\[\([0-9.]*\)\] no answer yet for icmp_seq=$1\$/\1/p" "$out/flow")
+    local left installed
+    left=$({ tcpdump -tt -nr "$out/capture.pcap" "src $ADDR_A" 2> /dev/null || true; } |
+        sed -n "s/^\([0-9.]*\) .*ESP(spi=.*,seq=$(printf 0x%x "$1")).*/\1/p" | head -n 1)
     installed=$(sed -n 's/^\([-0-9]* [0-9:.]*\) .*CHILD_SA .* established with SPIs.*/\1/p' "$(theirs_dir)/charon.log" | head -n 1)
-    [[ -n $noted && -n $installed ]] && awk -v a="$noted" -v b="$(date -d "$installed" +%s.%N)" 'BEGIN { exit !(a - 0.02 <= b) }'
+    [[ -n $left && -n $installed ]] && awk -v a="$left" -v b="$(date -d "$installed" +%s.%N)" 'BEGIN { exit !(a <= b + 0.001) }'
 }
 
 # transfer: 1 MB by TCP, from A to B.
