@@ -109,6 +109,13 @@ pub struct Processor<'s> {
     stats: Stats,
 }
 
+impl Drop for Processor<'_> {
+    /// SAs are wiped: the tables may be used again, or lie in a static.
+    fn drop(&mut self) {
+        self.sad.clear();
+    }
+}
+
 impl<'s> Processor<'s> {
     /// A processor without policies or SAs, in the memory of `tables`. Without policies every packet is dropped.
     pub fn new<const POLICIES: usize, const SAS: usize, const FLOWS: usize>(

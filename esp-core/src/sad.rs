@@ -6,7 +6,7 @@ use crate::index::{Cell, Index};
 use crate::processor::{Direction, InstallError, Notice};
 use crate::sa::Raised;
 use crate::selector::{Flow, Match};
-use crate::slots::{Slot, Slots};
+use crate::slots::{Slot, Slots, whole};
 use crate::{Encap, InboundSa, Mode, OutboundSa, PolicyId, Spi};
 
 /// An SA and which of its notices have been told.
@@ -15,6 +15,8 @@ pub(crate) struct Held<T> {
     pub(crate) sa: T,
     told: Raised,
 }
+
+whole!(Held<InboundSa>, Held<OutboundSa>);
 
 /// Both directions' SAs.
 #[derive(Debug)]
@@ -40,6 +42,14 @@ impl<'s> Sad<'s> {
             outbound: Slots::new(outbound),
             outbound_index: Index::new(outbound_cells),
         }
+    }
+
+    /// Removes every SA; their keys are wiped.
+    pub(crate) fn clear(&mut self) {
+        self.inbound.clear();
+        self.inbound_index.clear();
+        self.outbound.clear();
+        self.outbound_index.clear();
     }
 
     pub(crate) fn inbound_slot(&self, spi: Spi) -> Option<usize> {

@@ -2,28 +2,74 @@
 //! to tell.
 //!
 //! The empty table is all zero bits: links are "slot plus one", and what has never been used is in no list.
+//!
+//! So is the place of a value that was dropped. To assign an empty variant is to write its tag; what stood behind the tag
+//! stays. The empty variant is therefore as long as the full one, and its content is zeros: assigning it writes all of them,
+//! padding included, by the rules of the language and not by the grace of a compiler.
+//!
+//! ```text
+//!  Empty   | 0 | 0 0 0 0 0 0 0 0 0 0 0 0 0 |
+//!  Used    | 1 | padding |      value      |
+//! ```
 
-/// A value or nothing. The tag is laid down so that "nothing" is zero; `Option` leaves that to the compiler.
+use core::fmt::Debug;
+
+/// A value, or zeros.
 #[derive(Debug)]
 #[repr(u8)]
-pub(crate) enum Place<T> {
+pub(crate) enum Place<T: Whole> {
     /// Nothing.
-    Empty = 0,
+    Empty(T::Zeros) = 0,
     /// A value.
     Used(T) = 1,
 }
 
-impl<T> Place<T> {
+/// What a place can hold. Implemented by [`whole`], which counts the zeros.
+pub(crate) trait Whole: Sized {
+    /// An array of bytes that covers a place but for its tag.
+    type Zeros: Debug;
+    /// That many zeros.
+    const ZEROS: Self::Zeros;
+}
+
+/// How a used place is laid out: `#[repr(u8)]` says so (RFC 2195 of Rust).
+#[repr(C)]
+struct Used<T>(u8, T);
+
+/// Bytes of a place for a `T` behind its tag.
+pub(crate) const fn behind_the_tag<T>() -> usize {
+    size_of::<Used<T>>().saturating_sub(1)
+}
+
+/// Implements [`Whole`] for types.
+macro_rules! whole {
+    ($($kind:ty),*) => {$(
+        impl $crate::slots::Whole for $kind {
+            type Zeros = [u8; $crate::slots::behind_the_tag::<Self>()];
+            const ZEROS: Self::Zeros = [0; $crate::slots::behind_the_tag::<Self>()];
+        }
+
+        const _: () = {
+            let covered = $crate::slots::behind_the_tag::<$kind>().saturating_add(1);
+            assert!(size_of::<$crate::slots::Place<$kind>>() == covered);
+        };
+    )*};
+}
+pub(crate) use whole;
+
+impl<T: Whole> Place<T> {
+    const EMPTY: Self = Self::Empty(T::ZEROS);
+
     pub(crate) const fn get(&self) -> Option<&T> {
         match self {
-            Self::Empty => None,
+            Self::Empty(_) => None,
             Self::Used(value) => Some(value),
         }
     }
 
     pub(crate) const fn get_mut(&mut self) -> Option<&mut T> {
         match self {
-            Self::Empty => None,
+            Self::Empty(_) => None,
             Self::Used(value) => Some(value),
         }
     }
@@ -31,7 +77,7 @@ impl<T> Place<T> {
 
 /// One slot.
 #[derive(Debug)]
-pub(crate) struct Slot<T> {
+pub(crate) struct Slot<T: Whole> {
     place: Place<T>,
     /// A free slot: the next free one. A slot of the host's choice otherwise. Plus one; 0 for none.
     link: u32,
@@ -40,15 +86,15 @@ pub(crate) struct Slot<T> {
     pending: bool,
 }
 
-impl<T> Slot<T> {
+impl<T: Whole> Slot<T> {
     /// A slot never used.
     pub(crate) const EMPTY: Self =
-        Self { place: Place::Empty, link: 0, next_pending: 0, pending: false };
+        Self { place: Place::EMPTY, link: 0, next_pending: 0, pending: false };
 }
 
 /// The table.
 #[derive(Debug)]
-pub(crate) struct Slots<'s, T> {
+pub(crate) struct Slots<'s, T: Whole> {
     slots: &'s mut [Slot<T>],
     /// Slots from here on have never been used.
     fresh: usize,
@@ -71,7 +117,7 @@ const fn linked(link: u32) -> Option<usize> {
     (link as usize).checked_sub(1)
 }
 
-impl<'s, T> Slots<'s, T> {
+impl<'s, T: Whole> Slots<'s, T> {
     /// An empty table.
     pub(crate) fn new(slots: &'s mut [Slot<T>]) -> Self {
         for slot in slots.iter_mut() {
@@ -133,11 +179,22 @@ impl<'s, T> Slots<'s, T> {
         if slot.place.get().is_none() {
             return false;
         }
-        slot.place = Place::Empty;
+        slot.place = Place::EMPTY;
         slot.link = self.free;
         self.free = link_to(at);
         self.used = self.used.saturating_sub(1);
+        if self.used == 0 {
+            self.start_over();
+        }
         true
+    }
+
+    /// No slot is in use: all are as if they had never been.
+    fn start_over(&mut self) {
+        for slot in self.slots.iter_mut().take(self.fresh) {
+            slot.link = 0;
+        }
+        (self.fresh, self.free) = (0, 0);
     }
 
     /// Drops all values and all that was pending.
@@ -181,7 +238,7 @@ impl<'s, T> Slots<'s, T> {
         let at = linked(self.first_pending)?;
         let slot = self.slots.get_mut(at)?;
         slot.pending = false;
-        self.first_pending = slot.next_pending;
+        self.first_pending = core::mem::take(&mut slot.next_pending);
         if self.first_pending == 0 {
             self.last_pending = 0;
         }
@@ -193,6 +250,8 @@ impl<'s, T> Slots<'s, T> {
 mod tests {
     use super::*;
     use std::vec::Vec;
+
+    whole!(i32);
 
     #[test]
     fn slots_are_taken_freed_and_taken_again() {

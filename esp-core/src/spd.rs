@@ -11,7 +11,7 @@ use core::net::IpAddr;
 use crate::index::{Cell, Index};
 use crate::processor::{Direction, InstallError};
 use crate::selector::{Flow, Match, Ports};
-use crate::slots::{Slot, Slots};
+use crate::slots::{Slot, Slots, whole};
 use crate::tunnel::{Dscp, TunnelOptions};
 use crate::{Addresses, PolicyId, PortRange, Protocol, Selector, TrafficSelectors};
 
@@ -206,6 +206,8 @@ pub(crate) struct Line {
     entry: SpdEntry,
     waiting: Option<Flow>,
 }
+
+whole!(Line);
 
 /// The list.
 #[derive(Debug)]
