@@ -90,21 +90,9 @@ impl core::fmt::Debug for Endpoint<'_> {
 }
 
 impl Drop for Endpoint<'_> {
-    /// Keys and messages are wiped.
+    /// Keys, messages and whatever else was in the storage are wiped.
     fn drop(&mut self) {
-        for index in 0..u16::try_from(self.store.exchanges.capacity()).unwrap_or(u16::MAX) {
-            self.store.exchanges.release(index);
-            self.store.buffers.clear(index);
-        }
-        for index in 0..u16::try_from(self.store.ikes.capacity()).unwrap_or(u16::MAX) {
-            self.store.ikes.release(index);
-        }
-        for index in 0..u16::try_from(self.store.children.capacity()).unwrap_or(u16::MAX) {
-            self.store.children.release(index);
-        }
-        self.store.scratch.fill(0);
-        self.store.reassembly.clear();
-        zeroize::Zeroize::zeroize(self.store.work);
+        self.store.clear();
     }
 }
 
@@ -220,6 +208,7 @@ impl<'s> Endpoint<'s> {
             }
             let _ = self.store.exchanges.pending.pop();
         }
+        self.store.scratch.wipe();
         // Behind the exchanges: a notify may speak of what the last message of phase 1 sets up.
         let (path, datagram) = self.store.ring.pop()?;
         self.stats.sent = self.stats.sent.saturating_add(1);
@@ -470,7 +459,7 @@ impl<'s> Endpoint<'s> {
         let buffer = self.store.buffers.sent_mut(index);
         let end = marker.saturating_add(len);
         let (Some(place), Some(message)) =
-            (buffer.get_mut(marker..end), self.store.scratch.get(..len))
+            (buffer.get_mut(marker..end), self.store.scratch.get(0..len))
         else {
             return;
         };
@@ -513,7 +502,7 @@ impl<'s> Endpoint<'s> {
     /// Queues a message of `len` bytes in the scratch that belongs to no exchange.
     pub(crate) fn send_once(&mut self, path: Path, len: usize) {
         let marker: &[u8] = if path.encap { &NON_ESP_MARKER } else { &[] };
-        let message = self.store.scratch.get(..len).unwrap_or_default();
+        let message = self.store.scratch.get(0..len).unwrap_or_default();
         self.store.ring.push(path, marker, message);
     }
 
@@ -521,7 +510,6 @@ impl<'s> Endpoint<'s> {
     pub(crate) fn answer_duplicate(&mut self, index: u16) {
         /// Answers to one message; the peer's retransmissions are fewer.
         const ANSWERS: u8 = 12;
-        self.stats.duplicates = self.stats.duplicates.saturating_add(1);
         let Some(exchange) = self.store.exchanges.get_mut(index) else { return };
         let received = exchange.received_number();
         let answers = crate::exchange::spec(exchange.kind, received)

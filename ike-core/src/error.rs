@@ -8,8 +8,7 @@ use esp_core::TrafficSelectors;
 
 use crate::crypto::PublicValueError;
 use crate::wire::numbers::{
-    Doi, ExchangeType, GroupDescription, IdType, IpsecAttribute, NotifyType, PayloadType,
-    Phase1Attribute,
+    Doi, ExchangeType, IdType, IpsecAttribute, NotifyType, PayloadType, Phase1Attribute,
 };
 
 /// The bytes are not what RFC 2408 §3 and RFC 2407 §4 describe.
@@ -210,13 +209,6 @@ pub enum Refusal {
     Doi(Doi),
     /// A situation other than SIT_IDENTITY_ONLY.
     Situation(u32),
-    /// The group of the second Diffie-Hellman is not the configured one.
-    Pfs {
-        /// What our configuration asks for, if anything.
-        ours: Option<GroupDescription>,
-        /// What the peer proposes, if anything.
-        theirs: Option<GroupDescription>,
-    },
     /// The host rejected the child.
     Rejected,
 }
@@ -400,9 +392,7 @@ impl Error {
                 PeerMisbehaved::Spi => NotifyType::INVALID_SPI,
             },
             Self::Refused(refusal) => match refusal {
-                Refusal::Proposal(_) | Refusal::Pfs { .. } | Refusal::NoPeer => {
-                    NotifyType::NO_PROPOSAL_CHOSEN
-                }
+                Refusal::Proposal(_) | Refusal::NoPeer => NotifyType::NO_PROPOSAL_CHOSEN,
                 Refusal::Selectors(_) | Refusal::Identity(_) => NotifyType::INVALID_ID_INFORMATION,
                 Refusal::Exchange(_) | Refusal::AggressiveMode => {
                     NotifyType::UNSUPPORTED_EXCHANGE_TYPE

@@ -204,6 +204,11 @@ impl<'a> Message<'a> {
         Ok(Self { chain: body.get(..end).unwrap_or_default(), first: header.next_payload, offset })
     }
 
+    /// Where in the datagram the last payload ends.
+    pub(crate) const fn end(&self) -> usize {
+        self.offset.saturating_add(self.chain.len())
+    }
+
     /// All payloads in order. The chain was checked: none is an error.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = Payload<'a>> + use<'a> {
         Payloads::new(self.first, self.chain, self.offset).flatten()

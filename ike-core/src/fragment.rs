@@ -9,10 +9,12 @@ use core::time::Duration;
 
 use crate::endpoint::{Context, Endpoint, Path, header};
 use crate::error::{Capacity, Discard, Error, Malformed, MalformedKind};
+use crate::resources::{Place, whole};
 use crate::time::Instant;
 use crate::wire::numbers::PayloadType;
 use crate::wire::{
-    CookiePair, FragmentPayload, GENERIC_HEADER_LEN, HEADER_LEN, Header, MessageWriter, Payloads,
+    Cookie, CookiePair, FragmentPayload, GENERIC_HEADER_LEN, HEADER_LEN, Header, MessageWriter,
+    Payloads,
 };
 
 /// Messages that may be in pieces at the same time.
@@ -24,17 +26,7 @@ const PIECES: usize = 16;
 /// How long pieces wait for the rest.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A message in pieces. The pieces lie in the order they came in; they are put in order when all are there.
-#[derive(Debug)]
-#[repr(u8)]
-pub(crate) enum Slot {
-    /// None.
-    Free = 0,
-    /// Some pieces.
-    Used(Pieces),
-}
-
-/// What is there of a message.
+/// What is there of a message. Its pieces lie in the order they came in; they are put in order when all are there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pieces {
     cookies: CookiePair,
@@ -49,6 +41,11 @@ pub(crate) struct Pieces {
     len: u16,
 }
 
+whole!(Pieces);
+
+/// Room for the pieces of one message.
+pub(crate) type Slot = Place<Pieces>;
+
 /// The slots, and the bytes of the messages in them.
 #[derive(Debug)]
 pub(crate) struct Reassembly<'s> {
@@ -58,14 +55,26 @@ pub(crate) struct Reassembly<'s> {
 
 impl<'s> Reassembly<'s> {
     pub(crate) fn new(slots: &'s mut [Slot; SLOTS], bytes: &'s mut [u8]) -> Self {
-        *slots = [const { Slot::Free }; SLOTS];
-        Self { slots, bytes }
+        let mut all = Self { slots, bytes };
+        all.clear();
+        all
     }
 
     /// Forgets all pieces.
     pub(crate) fn clear(&mut self) {
-        *self.slots = [const { Slot::Free }; SLOTS];
+        *self.slots = [const { Place::EMPTY }; SLOTS];
         self.bytes.fill(0);
+    }
+
+    /// Forgets the pieces of an IKE SA.
+    pub(crate) fn forget(&mut self, initiator: Cookie) {
+        let stride = self.stride();
+        for (slot, bytes) in self.slots.iter_mut().zip(self.bytes.chunks_mut(stride.max(1))) {
+            if slot.get().is_some_and(|pieces| pieces.cookies.initiator == initiator) {
+                *slot = Place::EMPTY;
+                bytes.fill(0);
+            }
+        }
     }
 
     fn stride(&self) -> usize {
@@ -87,7 +96,7 @@ impl<'s> Reassembly<'s> {
         let slot = self.slot_for(cookies, remote, fragment.id, now)?;
         let start = slot.saturating_mul(self.stride());
         let end = start.saturating_add(self.stride());
-        let (Some(Slot::Used(pieces)), Some(bytes)) =
+        let (Some(Place::Used(pieces)), Some(bytes)) =
             (self.slots.get_mut(slot), self.bytes.get_mut(start..end))
         else {
             return Err(Capacity::Exchanges.into());
@@ -120,7 +129,7 @@ impl<'s> Reassembly<'s> {
         let len = usize::from(pieces.len);
         pieces.put_in_order(bytes);
         if let Some(slot) = self.slots.get_mut(slot) {
-            *slot = Slot::Free;
+            *slot = Place::EMPTY;
         }
         Ok(Some((slot, len)))
     }
@@ -134,21 +143,19 @@ impl<'s> Reassembly<'s> {
         id: u16,
         now: Instant,
     ) -> Result<usize, Error> {
-        let position = |matches: &dyn Fn(&Slot) -> bool| self.slots.iter().position(matches);
-        let same_peer = |slot: &Slot| matches!(slot, Slot::Used(pieces) if pieces.cookies == cookies && pieces.remote == remote);
+        let position = |matches: &dyn Fn(&Pieces) -> bool| {
+            self.slots.iter().position(|slot| slot.get().is_some_and(matches))
+        };
+        let same_peer = |pieces: &Pieces| pieces.cookies == cookies && pieces.remote == remote;
         // Pieces that have waited too long fit no others: one of them may be forged, or of another size.
-        let fits = |p: &Pieces| p.id == id && now.since(p.since) < TIMEOUT;
-        let known = position(&|slot| same_peer(slot) && matches!(slot, Slot::Used(p) if fits(p)));
-        if let Some(slot) = known {
+        let late = |pieces: &Pieces| now.since(pieces.since) >= TIMEOUT;
+        let fits = |pieces: &Pieces| same_peer(pieces) && pieces.id == id && !late(pieces);
+        if let Some(slot) = position(&fits) {
             return Ok(slot);
         }
         let slot = position(&same_peer)
-            .or_else(|| position(&|slot| matches!(slot, Slot::Free)))
-            .or_else(|| {
-                position(&|slot| {
-                    matches!(slot, Slot::Used(pieces) if now.since(pieces.since) >= TIMEOUT)
-                })
-            })
+            .or_else(|| self.slots.iter().position(|slot| slot.get().is_none()))
+            .or_else(|| position(&late))
             .ok_or(Capacity::Exchanges)?;
         let pieces = Pieces {
             cookies,
@@ -160,7 +167,7 @@ impl<'s> Reassembly<'s> {
             len: 0,
         };
         if let Some(slot) = self.slots.get_mut(slot) {
-            *slot = Slot::Used(pieces);
+            *slot = Place::Used(pieces);
         }
         Ok(slot)
     }
@@ -228,7 +235,8 @@ impl Endpoint<'_> {
             },
             None => Err(Discard::Capacity(Capacity::Message(len))),
         };
-        bytes.fill(0);
+        // The other slots hold pieces of other messages.
+        bytes.get_mut(start..start.saturating_add(stride)).unwrap_or_default().fill(0);
         self.store.reassembly.bytes = bytes;
         result
     }
@@ -258,7 +266,7 @@ impl Endpoint<'_> {
             data: message.get(start..end)?,
         };
         let header = header(ike.cookies, exchange.kind, exchange.message_id, false);
-        let (room, rest) = self.store.scratch.split_at_mut_checked(marker.len())?;
+        let (room, rest) = self.store.scratch.room().split_at_mut_checked(marker.len())?;
         room.copy_from_slice(&marker);
         let mut out = MessageWriter::new(rest, &header).ok()?;
         fragment.emit(&mut out).ok()?;
@@ -269,7 +277,6 @@ impl Endpoint<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Cookie;
 
     const COOKIES: CookiePair = CookiePair { initiator: Cookie([1; 8]), responder: Cookie([2; 8]) };
 
@@ -303,7 +310,7 @@ mod tests {
             let cuts: std::vec::Vec<usize> =
                 (0..=count).map(|i| i * i * message.len() / (count * count)).collect();
             for order in permutations(count) {
-                let (mut slots, mut bytes) = ([const { Slot::Free }; SLOTS], [0; 512]);
+                let (mut slots, mut bytes) = ([const { Place::EMPTY }; SLOTS], [0; 512]);
                 let mut all = Reassembly::new(&mut slots, &mut bytes);
                 let mut done = None;
                 for (sent, number) in order.iter().enumerate() {
@@ -325,7 +332,7 @@ mod tests {
 
     #[test]
     fn contradictions_and_overflow_are_refused() {
-        let (mut slots, mut bytes) = ([const { Slot::Free }; SLOTS], [0; 64]);
+        let (mut slots, mut bytes) = ([const { Place::EMPTY }; SLOTS], [0; 64]);
         let mut all = Reassembly::new(&mut slots, &mut bytes);
         let mut add = |id, number, last, data: &[u8]| {
             all.add(COOKIES, remote(), &piece(id, number, last, data), Instant::ZERO)
@@ -342,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_piece_that_fits_no_others_is_forgotten() {
-        let (mut slots, mut bytes) = ([const { Slot::Free }; SLOTS], [0; 64]);
+        let (mut slots, mut bytes) = ([const { Place::EMPTY }; SLOTS], [0; 64]);
         let mut all = Reassembly::new(&mut slots, &mut bytes);
         let mut add = |seconds: u64, number, last| {
             let now = Instant::from_millis(seconds * 1_000);
@@ -358,7 +365,7 @@ mod tests {
 
     #[test]
     fn half_sets_cannot_take_more_than_the_slots() {
-        let (mut slots, mut bytes) = ([const { Slot::Free }; SLOTS], [0; 64]);
+        let (mut slots, mut bytes) = ([const { Place::EMPTY }; SLOTS], [0; 64]);
         let mut all = Reassembly::new(&mut slots, &mut bytes);
         let with = |n: u8| CookiePair { initiator: Cookie([n; 8]), ..COOKIES };
         let half = piece(1, 1, false, &[1; 8]);

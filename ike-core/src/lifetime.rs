@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use rand_core::CryptoRng;
 
-use crate::config::{Lifetime, LifetimePolicy, Timing};
+use crate::config::{Lifetime, LifetimePolicy, Limits, Timing};
 use crate::error::{BufferTooSmall, Capacity, Error};
 use crate::event::Role;
 use crate::time::Instant;
@@ -102,6 +102,15 @@ pub(crate) fn emit_responder_lifetime(
     Ok(())
 }
 
+/// What one end wants of a lifetime, to be compared with what the other says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) policy: LifetimePolicy,
+    pub(crate) ours: Lifetime,
+    /// [`Limits::shortest_lifetime`].
+    pub(crate) shortest: Lifetime,
+}
+
 /// What a responder agrees to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Agreed {
@@ -110,25 +119,60 @@ pub(crate) struct Agreed {
     pub(crate) tell: bool,
 }
 
-/// What a responder with the wish `ours` makes of the initiator's, or the unit that is refused with both values.
-pub(crate) fn agree(
-    policy: LifetimePolicy,
-    ours: Lifetime,
-    theirs: Lifetime,
-) -> Result<Agreed, (u32, u32)> {
-    let shorter = shorter(ours, theirs);
-    match policy {
-        LifetimePolicy::Obey => Ok(Agreed { lifetime: theirs, tell: false }),
-        LifetimePolicy::Claim => Ok(Agreed { lifetime: shorter, tell: shorter != theirs }),
-        LifetimePolicy::Strict if shorter == theirs => Ok(Agreed { lifetime: theirs, tell: false }),
-        LifetimePolicy::Exact if ours == theirs => Ok(Agreed { lifetime: theirs, tell: false }),
-        LifetimePolicy::Strict | LifetimePolicy::Exact => {
-            // The unit that is at fault; a shorter time is one only where nothing else will do.
-            let time = theirs.seconds > ours.seconds
-                || (policy == LifetimePolicy::Exact && theirs.seconds != ours.seconds);
-            let of = |lifetime: Lifetime| if time { lifetime.seconds } else { lifetime.kilobytes };
-            Err((of(ours), of(theirs)))
+impl Wish {
+    /// That of an initiator: it has said what it wants, and takes less.
+    pub(crate) const fn of_initiator(ours: Lifetime, limits: &Limits) -> Self {
+        Self { policy: LifetimePolicy::Claim, ours, shortest: limits.shortest_lifetime }
+    }
+
+    /// What a responder makes of the initiator's lifetime, or the unit that is refused with both values.
+    pub(crate) fn agree(&self, theirs: Lifetime) -> Result<Agreed, (u32, u32)> {
+        let Self { policy, ours, .. } = *self;
+        let least = self.least();
+        if theirs.seconds < least.seconds {
+            return Err((least.seconds, theirs.seconds));
         }
+        if theirs.kilobytes != 0 && theirs.kilobytes < least.kilobytes {
+            return Err((least.kilobytes, theirs.kilobytes));
+        }
+        let shorter = shorter(ours, theirs);
+        match policy {
+            LifetimePolicy::Obey => Ok(Agreed { lifetime: theirs, tell: false }),
+            LifetimePolicy::Claim => Ok(Agreed { lifetime: shorter, tell: shorter != theirs }),
+            LifetimePolicy::Strict if shorter == theirs => {
+                Ok(Agreed { lifetime: theirs, tell: false })
+            }
+            LifetimePolicy::Exact if ours == theirs => Ok(Agreed { lifetime: theirs, tell: false }),
+            LifetimePolicy::Strict | LifetimePolicy::Exact => {
+                // The unit that is at fault; a shorter time is one only where nothing else will do.
+                let time = theirs.seconds > ours.seconds
+                    || (policy == LifetimePolicy::Exact && theirs.seconds != ours.seconds);
+                let of =
+                    |lifetime: Lifetime| if time { lifetime.seconds } else { lifetime.kilobytes };
+                Err((of(ours), of(theirs)))
+            }
+        }
+    }
+
+    /// What an initiator makes of a responder's lifetime: the shorter one, within reason. The peer may end the SA
+    /// earlier than that; we do not renew for it without end.
+    pub(crate) fn accept(&self, theirs: Lifetime) -> Lifetime {
+        let (least, mut lifetime) = (self.least(), shorter(self.ours, theirs));
+        lifetime.seconds = lifetime.seconds.max(least.seconds);
+        if lifetime.kilobytes != 0 {
+            lifetime.kilobytes = lifetime.kilobytes.max(least.kilobytes);
+        }
+        lifetime
+    }
+
+    /// Nothing shorter than this, unless we would propose it ourselves.
+    fn least(&self) -> Lifetime {
+        let Self { ours, shortest, .. } = *self;
+        let kilobytes = match ours.kilobytes {
+            0 => shortest.kilobytes,
+            kilobytes => kilobytes.min(shortest.kilobytes),
+        };
+        Lifetime { seconds: ours.seconds.min(shortest.seconds), kilobytes }
     }
 }
 
@@ -206,21 +250,48 @@ mod tests {
         }
     }
 
+    fn wish(policy: LifetimePolicy, ours: Lifetime) -> Wish {
+        Wish { policy, ours, shortest: lifetime(10, 64) }
+    }
+
     #[test]
     fn policies() {
+        use LifetimePolicy::{Claim, Exact, Obey, Strict};
         let ours = lifetime(3600, 0);
         let longer = lifetime(7200, 0);
         let shorter = lifetime(1800, 5000);
+        let agree = |policy, ours, theirs| wish(policy, ours).agree(theirs);
         let yes = |lifetime, tell| Ok(Agreed { lifetime, tell });
-        assert_eq!(agree(LifetimePolicy::Obey, ours, longer), yes(longer, false));
-        assert_eq!(agree(LifetimePolicy::Claim, ours, longer), yes(ours, true));
-        assert_eq!(agree(LifetimePolicy::Claim, ours, shorter), yes(shorter, false));
-        assert_eq!(agree(LifetimePolicy::Strict, ours, shorter), yes(shorter, false));
-        assert_eq!(agree(LifetimePolicy::Strict, ours, longer), Err((3600, 7200)));
-        assert_eq!(agree(LifetimePolicy::Exact, ours, ours), yes(ours, false));
-        assert_eq!(agree(LifetimePolicy::Exact, ours, shorter), Err((3600, 1800)));
-        assert_eq!(agree(LifetimePolicy::Exact, ours, lifetime(3600, 5000)), Err((0, 5000)));
+        assert_eq!(agree(Obey, ours, longer), yes(longer, false));
+        assert_eq!(agree(Claim, ours, longer), yes(ours, true));
+        assert_eq!(agree(Claim, ours, shorter), yes(shorter, false));
+        assert_eq!(agree(Strict, ours, shorter), yes(shorter, false));
+        assert_eq!(agree(Strict, ours, longer), Err((3600, 7200)));
+        assert_eq!(agree(Exact, ours, ours), yes(ours, false));
+        assert_eq!(agree(Exact, ours, shorter), Err((3600, 1800)));
+        assert_eq!(agree(Exact, ours, lifetime(3600, 5000)), Err((0, 5000)));
         let limited = lifetime(3600, 1000);
-        assert_eq!(agree(LifetimePolicy::Strict, limited, shorter), Err((1000, 5000)));
+        assert_eq!(agree(Strict, limited, shorter), Err((1000, 5000)));
+    }
+
+    /// A responder refuses what is too short, an initiator bears with it; neither below what it would ask for itself.
+    #[test]
+    fn nobody_makes_us_renew_without_end() {
+        use LifetimePolicy::{Claim, Obey, Strict};
+        for policy in [Obey, Claim, Strict] {
+            let ours = wish(policy, lifetime(3600, 0));
+            assert_eq!(ours.agree(lifetime(9, 0)), Err((10, 9)));
+            assert_eq!(ours.agree(lifetime(10, 63)), Err((64, 63)));
+            assert!(policy == Strict || ours.agree(lifetime(10, 64)).is_ok());
+            let ours = wish(policy, lifetime(5, 3));
+            assert_eq!(ours.agree(lifetime(4, 3)), Err((5, 4)));
+            assert_eq!(ours.agree(lifetime(5, 2)), Err((3, 2)));
+            assert!(ours.agree(lifetime(5, 3)).is_ok());
+        }
+        let ours = wish(Claim, lifetime(3600, 0));
+        assert_eq!(ours.accept(lifetime(1, 1)), lifetime(10, 64));
+        assert_eq!(ours.accept(lifetime(7200, 0)), lifetime(3600, 0));
+        assert_eq!(ours.accept(lifetime(60, 100)), lifetime(60, 100));
+        assert_eq!(wish(Claim, lifetime(5, 3)).accept(lifetime(1, 1)), lifetime(5, 3));
     }
 }

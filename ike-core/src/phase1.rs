@@ -188,13 +188,33 @@ impl Endpoint<'_> {
     }
 
     /// Makes room for what we begin ourselves, or a proven peer does: what is done and only answers duplicates goes
-    /// first, then what has proved nothing. A flood of first messages cannot keep an SA from being renewed.
+    /// first, then what has proved nothing, then what has proved no more than its address. Neither a flood of first messages
+    /// nor an army that answers keeps an SA from being renewed.
     pub(crate) fn make_room_for_ours(&mut self, cx: &mut Context<'_>) {
         if self.store.exchanges.is_full() && !self.release_done(None) {
-            let _ = self.evict_unproven(cx, Duration::ZERO);
+            self.evict_unauthenticated(cx);
         }
         if self.store.ikes.is_full() {
-            let _ = self.evict_unproven(cx, Duration::ZERO);
+            self.evict_unauthenticated(cx);
+        }
+    }
+
+    fn evict_unauthenticated(&mut self, cx: &mut Context<'_>) {
+        if self.evict_unproven(cx, Duration::ZERO) {
+            return;
+        }
+        let phase1 = |exchange: &Exchange| {
+            exchange.role == Role::Responder
+                && matches!(exchange.state, State::Main(_) | State::Aggressive(_))
+        };
+        let oldest = self
+            .store
+            .exchanges
+            .iter()
+            .filter(|(_, exchange)| phase1(exchange))
+            .min_by_key(|(_, exchange)| exchange.began);
+        if let Some((oldest, _)) = oldest {
+            self.evict(cx, oldest);
         }
     }
 
@@ -218,13 +238,21 @@ impl Endpoint<'_> {
         if cx.now.since(exchange.began) < age {
             return false;
         }
-        let (ike, serial) = exchange.ike;
-        self.release_exchange(oldest);
+        self.evict(cx, oldest);
+        true
+    }
+
+    /// Ends a phase 1 that the peer began, to make room.
+    fn evict(&mut self, cx: &mut Context<'_>, index: u16) {
+        let Some((ike, serial)) = self.store.exchanges.get(index).map(|exchange| exchange.ike)
+        else {
+            return;
+        };
+        self.release_exchange(index);
         if self.store.ikes.is(ike, serial) {
             self.discard_half_open(cx, ike, Failure::Cancelled);
         }
         self.stats.evicted = self.stats.evicted.saturating_add(1);
-        true
     }
 
     /// Takes slots for an IKE SA and its phase 1, and enters them in the indexes.
@@ -342,7 +370,8 @@ impl Endpoint<'_> {
         }
     }
 
-    /// Whether nothing of an earlier time is left that INITIAL-CONTACT would destroy.
+    /// Whether nothing of an earlier time is left that INITIAL-CONTACT would destroy. Of children no index by peer is kept:
+    /// this looks at all of them, once in a phase 1 that we begin, next to a Diffie-Hellman.
     pub(crate) fn is_first_contact(&self, ike_index: u16) -> bool {
         let Some(ike) = self.store.ikes.get(ike_index) else { return false };
         let digest = ike.peer_digest(&self.digests);

@@ -35,8 +35,7 @@ pub(crate) fn verify<'a>(
     hash: impl FnOnce(&[u8]) -> HashValue,
 ) -> Result<Verified<'a>, Discard> {
     check_flags(header, true)?;
-    let next_iv = algorithms.decrypt(key, iv, datagram)?;
-    let message = Message::check(datagram, header, spec).map_err(|_| Discard::Undecryptable)?;
+    let (message, next_iv) = algorithms.open(key, iv, header, datagram, spec)?;
     let received = message.find(PayloadType::HASH)?;
     if hash(message.behind_first()).verify(received.body) {
         Ok(Verified { message, next_iv })

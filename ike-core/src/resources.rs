@@ -13,17 +13,23 @@ use crate::ike_sa::IkeSa;
 use crate::natt::NON_ESP_MARKER;
 
 mod index;
+mod place;
 mod pool;
 mod queue;
 mod ring;
+mod scratch;
 
 pub(crate) use index::Index;
+pub(crate) use place::{Place, Whole, behind_the_tag, whole};
 pub(crate) use pool::Pool;
 pub(crate) use queue::Queue;
 pub(crate) use ring::Ring;
+pub(crate) use scratch::Scratch;
 
 use crate::endpoint::diagnostics::Diagnostics;
 use pool::PoolArrays;
+
+whole!(IkeSa, Exchange, ChildSa);
 
 /// Memory for `IKE_SAS` IKE SAs, `EXCHANGES` exchanges at a time, `CHILD_SAS` pairs of child SAs, and messages of up
 /// to `MESSAGE` bytes.
@@ -32,7 +38,8 @@ use pool::PoolArrays;
 /// duplicates; a rekey holds two pairs of child SAs for the time of the overlap. `MESSAGE` must be at least 576; with
 /// MODP-4096 it must be 2048, otherwise 1536 serves.
 ///
-/// All its bits are zero until it is used: a `static` of this type costs no flash.
+/// All its bits are zero until it is used: a `static` of this type costs no flash. They are zero again once all SAs have
+/// ended and all events and datagrams have been read, and when the endpoint is dropped: what was in it leaves no trace.
 ///
 /// ```
 /// use ike_core::Resources;
@@ -89,7 +96,7 @@ impl<const I: usize, const X: usize, const C: usize, const M: usize> Resources<I
             held: [[0; M]; X],
             scratch: [0; M],
             reassembly: [[0; M]; SLOTS],
-            reassembly_slots: [const { Slot::Free }; SLOTS],
+            reassembly_slots: [const { Place::EMPTY }; SLOTS],
             ring: Ring::new(),
             diagnostics: Diagnostics::new(),
             work: WorkMemory::new(),
@@ -98,8 +105,8 @@ impl<const I: usize, const X: usize, const C: usize, const M: usize> Resources<I
 
     /// The memory, lent to an endpoint. Whatever was in it is forgotten.
     pub fn storage(&mut self) -> Storage<'_> {
-        self.ring = Ring::new();
-        self.diagnostics = Diagnostics::new();
+        self.ring.clear();
+        self.diagnostics.clear();
         Storage {
             ikes: self.ikes.pool(),
             exchanges: self.exchanges.pool(),
@@ -118,10 +125,9 @@ impl<const I: usize, const X: usize, const C: usize, const M: usize> Resources<I
                 stride: M,
             },
             // What is built here is kept behind room for the marker: nothing longer may come about.
-            scratch: self
-                .scratch
-                .get_mut(..M.saturating_sub(NON_ESP_MARKER.len()))
-                .unwrap_or_default(),
+            scratch: Scratch::new(
+                self.scratch.get_mut(..M.saturating_sub(NON_ESP_MARKER.len())).unwrap_or_default(),
+            ),
             reassembly: Reassembly::new(
                 &mut self.reassembly_slots,
                 self.reassembly.as_flattened_mut(),
@@ -212,13 +218,40 @@ pub struct Storage<'s> {
     /// Exchanges whose peer has not echoed our cookie yet, oldest first.
     pub(crate) unproven: Queue<'s>,
     pub(crate) buffers: Buffers<'s>,
-    /// Where messages are built before they count.
-    pub(crate) scratch: &'s mut [u8],
+    pub(crate) scratch: Scratch<'s>,
     /// Messages that come in pieces.
     pub(crate) reassembly: Reassembly<'s>,
     pub(crate) ring: &'s mut Ring,
     pub(crate) diagnostics: &'s mut Diagnostics,
     pub(crate) work: &'s mut WorkMemory,
+}
+
+impl Storage<'_> {
+    /// Wipes everything.
+    pub(crate) fn clear(&mut self) {
+        self.ikes.clear();
+        self.exchanges.clear();
+        self.children.clear();
+        for index in [
+            &mut self.ikes_by_cookie,
+            &mut self.ikes_by_owner,
+            &mut self.ikes_by_peer,
+            &mut self.exchanges_by_key,
+            &mut self.children_by_spi,
+            &mut self.children_by_owner,
+        ] {
+            index.clear();
+        }
+        self.work_queue.clear();
+        self.unproven.clear();
+        self.buffers.sent.fill(0);
+        self.buffers.held.fill(0);
+        self.scratch.wipe();
+        self.reassembly.clear();
+        self.ring.clear();
+        self.diagnostics.clear();
+        zeroize::Zeroize::zeroize(self.work);
+    }
 }
 
 impl fmt::Debug for Storage<'_> {

@@ -22,8 +22,17 @@ impl<'s> Timers<'s> {
         heap: &'s mut [u16],
         places: &'s mut [u16],
     ) -> Self {
-        places.fill(0);
-        Self { deadlines, heap, places, len: 0 }
+        let mut timers = Self { deadlines, heap, places, len: 0 };
+        timers.clear();
+        timers
+    }
+
+    /// Takes every deadline away.
+    pub(crate) fn clear(&mut self) {
+        self.deadlines.fill(Instant::ZERO);
+        self.heap.fill(0);
+        self.places.fill(0);
+        self.len = 0;
     }
 
     /// The earliest deadline and its slot.
@@ -62,10 +71,10 @@ impl<'s> Timers<'s> {
         if let Some(entry) = self.places.get_mut(usize::from(slot)) {
             *entry = 0;
         }
-        if place == last {
-            return;
-        }
-        if let Some(moved) = self.heap.get(usize::from(last)).copied() {
+        self.store_deadline(slot, Instant::ZERO);
+        let Some(end) = self.heap.get_mut(usize::from(last)) else { return };
+        let moved = core::mem::take(end);
+        if place != last {
             self.put(place, moved);
             self.rise(place);
             self.sink(self.place_of(moved));

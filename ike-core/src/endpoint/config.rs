@@ -426,7 +426,7 @@ impl Lifetime {
 /// What a responder does when the initiator proposes another lifetime than its own (racoon's `proposal_check`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LifetimePolicy {
-    /// Take the initiator's.
+    /// Take the initiator's, unless it is below [`Limits::shortest_lifetime`], which none of these takes.
     Obey,
     /// Use the shorter; if ours is, say so with RESPONDER-LIFETIME (RFC 2407 §4.6.3.1).
     Claim,
@@ -598,27 +598,36 @@ impl Default for Timing {
 /// What peers that have not proved anything may cost us, and what proven ones may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// IKE SAs in negotiation that we did not begin.
+    /// IKE SAs that we did not begin and whose peer has not shown, by our cookie, that it is where it says. One too many
+    /// takes the place of the oldest, if that is at least a second old. Those whose peer has shown it are as many as there
+    /// are slots, and give way only to what we begin ourselves or a proven peer does.
     pub half_open: u16,
-    /// The same, from one source address.
+    /// IKE SAs that we did not begin and whose peer is not authenticated, from one source address.
     pub half_open_per_source: u16,
     /// Diffie-Hellman operations a second for peers that have proved nothing.
     pub unproven_dh_per_second: u16,
-    /// Exchanges at one time under one IKE SA.
+    /// Exchanges at one time under one IKE SA. In its whole life it has room for 64 quick modes: their message ids are
+    /// remembered as long as it lives, so that none is taken twice. At 48 it is renewed, with 64 it begins and takes no
+    /// more until it has been.
     pub exchanges_per_ike_sa: u8,
     /// Bytes of the largest IKE message we send in one datagram, IP and UDP headers not counted.
     pub datagram: u16,
+    /// The shortest lifetime that a peer may make us agree to, of either phase, so that it cannot keep us renewing. As
+    /// responder we refuse a shorter one, and say so; an answer with a shorter one counts as this one. What we are configured
+    /// to propose ourselves is never too short.
+    pub shortest_lifetime: Lifetime,
 }
 
 impl Limits {
     /// 16 half-open, 4 from one source, 32 Diffie-Hellman a second, 8 exchanges, 1 232 bytes (what fits an IPv6
-    /// minimum MTU).
+    /// minimum MTU), lifetimes of 10 seconds and 64 kilobytes at least.
     pub const DEFAULT: Self = Self {
         half_open: 16,
         half_open_per_source: 4,
         unproven_dh_per_second: 32,
         exchanges_per_ike_sa: 8,
         datagram: 1_232,
+        shortest_lifetime: Lifetime { seconds: 10, kilobytes: 64 },
     };
 }
 

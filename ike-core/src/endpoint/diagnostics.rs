@@ -1,20 +1,16 @@
 //! Failures of exchanges, kept until the host reads them: a few places, the oldest overwritten and counted.
 
 use crate::event::Event;
+use crate::resources::{Place, whole};
 
 const PLACES: usize = 8;
 
-#[derive(Debug)]
-#[repr(u8)]
-enum Place {
-    Empty = 0,
-    Event(Event),
-}
+whole!(Event);
 
 /// The places.
 #[derive(Debug)]
 pub(crate) struct Diagnostics {
-    places: [Place; PLACES],
+    places: [Place<Event>; PLACES],
     head: u8,
     len: u8,
     pub(crate) lost: u32,
@@ -22,7 +18,13 @@ pub(crate) struct Diagnostics {
 
 impl Diagnostics {
     pub(crate) const fn new() -> Self {
-        Self { places: [const { Place::Empty }; PLACES], head: 0, len: 0, lost: 0 }
+        Self { places: [const { Place::EMPTY }; PLACES], head: 0, len: 0, lost: 0 }
+    }
+
+    /// Drops all events, and forgets how many were lost.
+    pub(crate) fn clear(&mut self) {
+        self.places = [const { Place::EMPTY }; PLACES];
+        (self.head, self.len, self.lost) = (0, 0, 0);
     }
 
     pub(crate) fn push(&mut self, event: Event) {
@@ -32,7 +34,7 @@ impl Diagnostics {
         }
         let place = usize::from(self.head).saturating_add(usize::from(self.len)) % PLACES;
         if let Some(entry) = self.places.get_mut(place) {
-            *entry = Place::Event(event);
+            *entry = Place::Used(event);
             self.len = self.len.saturating_add(1);
         }
     }
@@ -40,10 +42,11 @@ impl Diagnostics {
     pub(crate) fn pop(&mut self) -> Option<Event> {
         self.len = self.len.checked_sub(1)?;
         let place = usize::from(self.head);
-        self.head = u8::try_from(place.saturating_add(1) % PLACES).unwrap_or(0);
-        match core::mem::replace(self.places.get_mut(place)?, Place::Empty) {
-            Place::Event(event) => Some(event),
-            Place::Empty => None,
-        }
+        let next = if self.len == 0 { 0 } else { place.saturating_add(1) % PLACES };
+        self.head = u8::try_from(next).unwrap_or(0);
+        let place = self.places.get_mut(place)?;
+        let event = place.get().copied();
+        *place = Place::EMPTY;
+        event
     }
 }

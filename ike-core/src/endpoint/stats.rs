@@ -21,7 +21,7 @@ pub struct Stats {
     pub sent: u32,
     /// Messages sent again because no answer came.
     pub retransmitted: u32,
-    /// Messages received again.
+    /// Discarded: messages received again, answered or not.
     pub duplicates: u32,
     /// Discarded: bytes are wrong.
     pub malformed: u32,
@@ -66,8 +66,7 @@ impl Stats {
             Err(Discard::Refused(_)) => &mut self.refused,
             Err(Discard::Capacity(_)) => &mut self.no_room,
             Err(Discard::UnknownSa) => &mut self.unknown_sa,
-            // Counted where it is answered.
-            Err(Discard::Duplicate) => return,
+            Err(Discard::Duplicate) => &mut self.duplicates,
             Err(Discard::WrongAddress) => &mut self.wrong_address,
             Err(Discard::Undecryptable) => &mut self.undecryptable,
             Err(Discard::Unauthenticated) => &mut self.unauthenticated,

@@ -200,6 +200,7 @@ impl Endpoint<'_> {
         let cookie = ike.cookie_digest(&self.digests);
         let peer = ike.peer_digest(&self.digests);
         let (owner, established) = (ike.owner, ike.is_established());
+        self.store.reassembly.forget(ike.cookies.initiator);
         self.store.ikes_by_cookie.remove(cookie, index);
         self.store.ikes_by_peer.remove(peer, index);
         if established {
@@ -300,7 +301,7 @@ impl Endpoint<'_> {
         let algorithms = Algorithms::of_sa(cx.config, ike).ok()?;
         let message_id = cx.rng.next_u32().max(1);
         let header = header(ike.cookies, ExchangeType::INFORMATIONAL, message_id, true);
-        let mut message = MessageWriter::new(self.store.scratch, &header).ok()?;
+        let mut message = MessageWriter::new(self.store.scratch.room(), &header).ok()?;
         let hash = message.reserve(PayloadType::HASH, algorithms.prf.output_len()).ok()?;
         fill(&mut message).ok()?;
         let rest = message.written().get(hash.end..)?;
@@ -349,7 +350,9 @@ impl Endpoint<'_> {
             data: &[],
             offset: 0,
         };
-        let Ok(mut message) = MessageWriter::new(self.store.scratch, &header) else { return };
+        let Ok(mut message) = MessageWriter::new(self.store.scratch.room(), &header) else {
+            return;
+        };
         if notify.emit(&mut message).is_err() {
             return;
         }

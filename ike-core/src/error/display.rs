@@ -69,9 +69,6 @@ impl Display for Refusal {
             Self::Exchange(exchange) => write!(f, "{exchange} is not supported"),
             Self::Doi(doi) => write!(f, "DOI {doi} is not supported"),
             Self::Situation(situation) => write!(f, "situation {situation:#x} is not supported"),
-            Self::Pfs { ours, theirs } => {
-                write!(f, "PFS group: ours {}, theirs {}", Group(*ours), Group(*theirs))
-            }
             Self::Rejected => f.write_str("rejected by the host"),
         }
     }
@@ -100,18 +97,6 @@ impl Display for MismatchedAttribute {
             Self::Ipsec(attribute) => attribute.fmt(f),
             Self::Bundle => f.write_str("several protocols in one proposal"),
             Self::Repeated => f.write_str("an attribute with two values"),
-        }
-    }
-}
-
-/// A group, or none.
-struct Group(Option<GroupDescription>);
-
-impl Display for Group {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(group) => group.fmt(f),
-            None => f.write_str("none"),
         }
     }
 }
@@ -264,8 +249,6 @@ mod tests {
             Failure::Error(Error::Refused(Refusal::Proposal(mismatch))).to_string(),
             "no proposal fits; the closest is proposal 1 transform 2: hash: ours SHA-256, theirs SHA-512"
         );
-        let pfs = Refusal::Pfs { ours: Some(GroupDescription::MODP_2048), theirs: None };
-        assert_eq!(pfs.to_string(), "PFS group: ours MODP-2048, theirs none");
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Endpoint<'_> {
         let mut id = [0; ID_BODY_LEN];
         let id = identity_body(&peer.local_id, &mut id).ok_or(Capacity::Message(ID_BODY_LEN))?;
         let header = header(ike.cookies, ExchangeType::AGGRESSIVE, 0, false);
-        let mut message = MessageWriter::new(self.store.scratch, &header)?;
+        let mut message = MessageWriter::new(self.store.scratch.room(), &header)?;
         let body = negotiate::propose(&mut message, &peer, peer.proposals)?;
         message.payload(PayloadType::KEY_EXCHANGE, &[public_i.of(arena.bytes())])?;
         message.payload(PayloadType::NONCE, &[nonce_i.of(arena.bytes())])?;
@@ -183,7 +183,7 @@ impl Endpoint<'_> {
         let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
         let peer = cx.config.peers.peer(ike.peer).ok_or(Refusal::Unconfigured)?;
         let offered = message.find(PayloadType::SA)?;
-        let chosen = negotiate::check_answer(offered, &peer, peer.proposals)?;
+        let chosen = negotiate::check_answer(offered, &peer, &cx.config.limits)?;
         let (public, nonce) = key_exchange(cx, message, chosen.suite.group)?;
         let held = self.store.buffers.held(index);
         let reflected = responder == ike.cookies.initiator
@@ -256,7 +256,7 @@ impl Endpoint<'_> {
         let id = identity_body(&peer.local_id, &mut id).ok_or(Capacity::Message(ID_BODY_LEN))?;
         let value = hashed.hash_i(algorithms.prf, &ike.skeyid, id);
         let header = header(ike.cookies, ExchangeType::AGGRESSIVE, 0, true);
-        let mut message = MessageWriter::new(self.store.scratch, &header)?;
+        let mut message = MessageWriter::new(self.store.scratch.room(), &header)?;
         message.payload(PayloadType::HASH, &[value.as_slice()])?;
         // NAT-D speaks of the datagram that carries it, which goes to port 4500 already (RFC 3947 §3.2, §4).
         let path = if nat.found() { float(path) } else { path };
@@ -309,7 +309,7 @@ impl Endpoint<'_> {
             return Err(Refusal::AggressiveMode.into());
         }
         let offer = message.find(PayloadType::SA)?;
-        let (chosen, number, transform) = negotiate::choose(offer, &peer, cx.config.crypto)?;
+        let (chosen, number, transform) = negotiate::choose(offer, &peer, cx.config)?;
         let (public, nonce) = key_exchange(cx, &message, chosen.suite.group)?;
         let group = cx.config.crypto.group(chosen.suite.group).ok_or(Capacity::Algorithm)?;
         self.make_room(cx, peer.id, path)?;
@@ -331,7 +331,7 @@ impl Endpoint<'_> {
             self.open_phase1(cx, ike, ExchangeType::AGGRESSIVE, state, first.key)?;
         let result = (|| {
             let head = header(cookies, ExchangeType::AGGRESSIVE, 0, false);
-            let mut sa_message = MessageWriter::new(self.store.scratch, &head)?;
+            let mut sa_message = MessageWriter::new(self.store.scratch.room(), &head)?;
             let mut sa = sa_message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
             sa.proposal(number, ProtocolId::ISAKMP, &[])?.transform_as_received(&transform)?;
             let sa_body = sa.body();
@@ -386,7 +386,7 @@ impl Endpoint<'_> {
         let id = identity_body(&peer.local_id, &mut id).ok_or(Capacity::Message(ID_BODY_LEN))?;
         let value = hashed.hash_r(algorithms.prf, &ike.skeyid, id);
         let header = header(ike.cookies, ExchangeType::AGGRESSIVE, 0, false);
-        let mut message = MessageWriter::new(self.store.scratch, &header)?;
+        let mut message = MessageWriter::new(self.store.scratch.room(), &header)?;
         message.payload(PayloadType::SA, &[sa_r.of(held)])?;
         message.payload(PayloadType::KEY_EXCHANGE, &[publics.1])?;
         message.payload(PayloadType::NONCE, &[transcript.nonce_r.of(held)])?;
@@ -428,10 +428,13 @@ impl Endpoint<'_> {
         if clear && !peer.quirks.accept_unencrypted_auth {
             return Err(PeerMisbehaved::NotEncrypted.into());
         }
-        let next_iv =
-            if clear { ike.iv } else { algorithms.decrypt(&ike.cipher_key, &ike.iv, datagram)? };
         let [.., spec] = &AGGRESSIVE_MODE;
-        let message = Message::check(datagram, header, spec).map_err(|_| Discard::Undecryptable)?;
+        let (message, next_iv) = if clear {
+            let message = Message::check(datagram, header, spec);
+            (message.map_err(|_| Discard::Undecryptable)?, ike.iv)
+        } else {
+            algorithms.open(&ike.cipher_key, &ike.iv, header, datagram, spec)?
+        };
         let held = self.store.buffers.held(index);
         let hashed = transcript.of(held, ike.cookies);
         let claim = Claim {

@@ -130,7 +130,7 @@ impl Endpoint<'_> {
             .open_phase1(cx, ike, ExchangeType::IDENTITY_PROTECTION, state, key)
             .map_err(|error| ApiError::Capacity(capacity(error)))?;
         let mut arena = Arena::new(self.store.buffers.held_mut(index), 0);
-        match message_1(self.store.scratch, &mut arena, peer, cookies) {
+        match message_1(self.store.scratch.room(), &mut arena, peer, cookies) {
             Ok((len, sa_i)) => {
                 let held_len = arena.len();
                 if let Some(exchange) = self.store.exchanges.get_mut(index) {
@@ -160,12 +160,19 @@ impl Endpoint<'_> {
         let message = Message::check(first.datagram, first.header, spec)?;
         let path = first.path;
         let offer = message.find(PayloadType::SA)?;
-        let (chosen, number, transform) = negotiate::choose(offer, peer, cx.config.crypto)?;
+        let (chosen, number, transform) = negotiate::choose(offer, peer, cx.config)?;
         let announced = announced(&message, peer);
         let responder = self.fresh_cookie(cx.rng);
         let cookies = CookiePair { initiator: first.header.cookies.initiator, responder };
-        let len =
-            message_2(self.store.scratch, peer, cookies, number, &transform, &message, answer)?;
+        let len = message_2(
+            self.store.scratch.room(),
+            peer,
+            cookies,
+            number,
+            &transform,
+            &message,
+            answer,
+        )?;
         // Nothing is amplified for an address that may be forged.
         if len > first.datagram.len() {
             return Err(Capacity::Message(len).into());
@@ -258,7 +265,7 @@ impl Endpoint<'_> {
             return Err(PeerMisbehaved::Reflected.into());
         }
         let chosen =
-            negotiate::check_answer(message.find(PayloadType::SA)?, &peer, peer.proposals)?;
+            negotiate::check_answer(message.find(PayloadType::SA)?, &peer, &cx.config.limits)?;
         let announced = announced(message, &peer);
         let group = cx.config.crypto.group(chosen.suite.group).ok_or(Capacity::Algorithm)?;
         let held_len = self.store.exchanges.get(index).map_or(0, |exchange| exchange.held_len);
@@ -371,11 +378,12 @@ impl Endpoint<'_> {
         if clear && !peer.quirks.accept_unencrypted_auth {
             return Err(PeerMisbehaved::NotEncrypted.into());
         }
-        let next_iv =
-            if clear { ike.iv } else { algorithms.decrypt(&ike.cipher_key, &ike.iv, datagram)? };
-        // Under a wrong key the message decrypts to noise; what the parser says of noise helps nobody.
-        let message =
-            Message::check(datagram, &header, spec).map_err(|_| Discard::Undecryptable)?;
+        let (message, next_iv) = if clear {
+            let message = Message::check(datagram, &header, spec);
+            (message.map_err(|_| Discard::Undecryptable)?, ike.iv)
+        } else {
+            algorithms.open(&ike.cipher_key, &ike.iv, &header, datagram, spec)?
+        };
         let id = message.find(PayloadType::ID)?;
         let claim = Claim {
             id: id.body,
@@ -403,7 +411,7 @@ impl Endpoint<'_> {
         match role {
             Role::Responder => {
                 let built = message_5_or_6(
-                    self.store.scratch,
+                    self.store.scratch.room(),
                     &peer,
                     ike,
                     &algorithms,
@@ -471,7 +479,7 @@ impl Endpoint<'_> {
                 let held_len = arena.len();
                 let (public, nonce) = (public_i.of(arena.bytes()), nonce_i.of(arena.bytes()));
                 let len = message_3_or_4(
-                    self.store.scratch,
+                    self.store.scratch.room(),
                     &peer,
                     ike,
                     path,
@@ -490,7 +498,7 @@ impl Endpoint<'_> {
                 let (len, number) = if ike.role == Role::Responder {
                     let (public, nonce) = (publics.1, transcript.nonce_r.of(held));
                     let len = message_3_or_4(
-                        self.store.scratch,
+                        self.store.scratch.room(),
                         &peer,
                         ike,
                         path,
@@ -503,7 +511,7 @@ impl Endpoint<'_> {
                     let initial_contact = peer.initial_contact && first_contact;
                     let hashed = transcript.of(held, ike.cookies);
                     let (len, iv) = message_5_or_6(
-                        self.store.scratch,
+                        self.store.scratch.room(),
                         &peer,
                         ike,
                         &algorithms,

@@ -2,11 +2,11 @@
 //! RFC 2409 §4 and Appendix A; RFC 2408 §4.2.
 
 use crate::config::{
-    Lifetime, LifetimePolicy, PeerConfig, Phase1Cipher, Phase1Proposal, Preference,
+    Config, Lifetime, Limits, PeerConfig, Phase1Cipher, Phase1Proposal, Preference,
 };
 use crate::crypto::Crypto;
 use crate::error::{Error, MismatchedAttribute, PeerMisbehaved};
-use crate::lifetime::{self, Agreed, LifetimeReader};
+use crate::lifetime::{self, Agreed, LifetimeReader, Wish};
 use crate::offer::{self, Near};
 use crate::wire::numbers::{
     AuthenticationMethod, Doi, EncryptionAlgorithm, GroupDescription, HashAlgorithm,
@@ -98,9 +98,14 @@ fn emit_suite(
 pub(crate) fn choose<'a>(
     payload: Payload<'a>,
     peer: &PeerConfig<'_>,
-    crypto: &Crypto,
+    config: &Config<'_>,
 ) -> Result<(Chosen, u8, Transform<'a>), Error> {
     let sa = offer::parse(payload, PHASE1_DOIS)?;
+    let wish = Wish {
+        policy: peer.lifetime_policy,
+        ours: peer.lifetime,
+        shortest: config.limits.shortest_lifetime,
+    };
     let mut nearest: Option<Near> = None;
     let mut best: Option<(usize, Chosen, u8, Transform<'a>)> = None;
     for proposal in sa.proposals() {
@@ -117,10 +122,10 @@ pub(crate) fn choose<'a>(
                         Some(1),
                         Some(proposal.protocol.0.into()),
                     ))
-                } else if !is_known(crypto, ours) {
+                } else if !is_known(config.crypto, ours) {
                     continue;
                 } else {
-                    offered.matches(ours, transform.id, peer.lifetime, peer.lifetime_policy)
+                    offered.matches(ours, transform.id).and_then(|()| offered.agree(&wish))
                 };
                 match verdict {
                     Ok(agreed) => {
@@ -150,23 +155,20 @@ pub(crate) fn choose<'a>(
 pub(crate) fn check_answer(
     payload: Payload<'_>,
     peer: &PeerConfig<'_>,
-    proposals: &[Phase1Proposal],
+    limits: &Limits,
 ) -> Result<Chosen, Error> {
     let (proposal, transform) = offer::only(&offer::parse(payload, PHASE1_DOIS)?)?;
     if proposal.protocol != ProtocolId::ISAKMP {
         return Err(PeerMisbehaved::ChosenNotProposed.into());
     }
     let offered = Offered::read(&transform)?;
+    let mut ours = peer.proposals.iter().map(|ours| Suite::from(*ours));
+    let suite = ours
+        .find(|ours| offered.matches(*ours, transform.id).is_ok())
+        .ok_or(PeerMisbehaved::ChosenNotProposed)?;
     // Some peers answer with a shorter lifetime of their own instead of ours; that is harmless.
-    proposals
-        .iter()
-        .map(|ours| Suite::from(*ours))
-        .find_map(|ours| {
-            let agreed =
-                offered.matches(ours, transform.id, peer.lifetime, LifetimePolicy::Claim).ok()?;
-            Some(Chosen { suite: ours, agreed })
-        })
-        .ok_or(PeerMisbehaved::ChosenNotProposed.into())
+    let lifetime = Wish::of_initiator(peer.lifetime, limits).accept(offered.lifetime());
+    Ok(Chosen { suite, agreed: Agreed { lifetime, tell: false } })
 }
 
 pub(crate) fn is_known(crypto: &Crypto, suite: Suite) -> bool {
@@ -226,13 +228,7 @@ impl Offered {
     }
 
     /// Compares attribute by attribute; on failure, the first that differs and how many agreed before it.
-    fn matches(
-        &self,
-        ours: Suite,
-        transform_id: u8,
-        lifetime: Lifetime,
-        policy: LifetimePolicy,
-    ) -> Result<Agreed, Near> {
+    fn matches(&self, ours: Suite, transform_id: u8) -> Result<(), Near> {
         if transform_id != IsakmpTransformId::KEY_IKE.0 {
             let attribute = MismatchedAttribute::TransformId;
             return Err(Near::new(0, attribute, Some(1), Some(transform_id.into())));
@@ -270,11 +266,18 @@ impl Offered {
         if let Some((attribute, value)) = self.unsupported {
             return Err(Near::new(7, MismatchedAttribute::Phase1(attribute), None, Some(value)));
         }
-        lifetime::agree(policy, lifetime, self.lifetime.finish(lifetime::DEFAULT)).map_err(
-            |(ours, theirs)| {
-                let attribute = MismatchedAttribute::Phase1(Phase1Attribute::LIFE_DURATION);
-                Near::new(8, attribute, Some(ours), Some(theirs))
-            },
-        )
+        Ok(())
+    }
+
+    /// The lifetime, once everything else agrees.
+    fn agree(&self, wish: &Wish) -> Result<Agreed, Near> {
+        wish.agree(self.lifetime()).map_err(|(ours, theirs)| {
+            let attribute = MismatchedAttribute::Phase1(Phase1Attribute::LIFE_DURATION);
+            Near::new(8, attribute, Some(ours), Some(theirs))
+        })
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        self.lifetime.finish(lifetime::DEFAULT)
     }
 }

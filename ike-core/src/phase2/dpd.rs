@@ -4,7 +4,7 @@
 use crate::config::DpdAction;
 use crate::endpoint::{Context, Endpoint, Path};
 use crate::event::{DownReason, Role};
-use crate::lifetime::{LifetimeReader, shorter};
+use crate::lifetime::{LifetimeReader, Wish};
 use crate::wire::numbers::{Doi, NotifyType, Phase1Attribute, ProtocolId};
 use crate::wire::{CookiePair, NotifyPayload};
 
@@ -154,7 +154,8 @@ impl Endpoint<'_> {
         }
         // It is for the initiator to learn. A message that was held back must not make the IKE SA live longer.
         let Some(ike) = self.store.ikes.get_mut(index) else { return };
-        let lifetime = shorter(ike.lifetime, reader.finish(ike.lifetime));
+        let wish = Wish::of_initiator(ike.lifetime, &cx.config.limits);
+        let lifetime = wish.accept(reader.finish(ike.lifetime));
         if ike.role != Role::Initiator || lifetime == ike.lifetime {
             return;
         }

@@ -2,9 +2,9 @@
 
 use esp_core::{Aead, BlockCipher, Integrity, Mode, Spi, Transform as EspTransform};
 
-use crate::config::{ChildConfig, EspProposal, Lifetime, LifetimePolicy, Preference};
+use crate::config::{ChildConfig, EspProposal, Lifetime, Limits, PeerConfig, Preference};
 use crate::error::{Error, MismatchedAttribute, PeerMisbehaved};
-use crate::lifetime::{self, Agreed, LifetimeReader};
+use crate::lifetime::{self, Agreed, LifetimeReader, Wish};
 use crate::natt::NatMethod;
 use crate::offer::{self, Near};
 use crate::wire::numbers::{
@@ -235,12 +235,17 @@ fn emit_suite(
 /// Chooses a transform of the peer's offer, as responder.
 pub(crate) fn choose<'a>(
     payload: Payload<'a>,
+    peer: &PeerConfig<'_>,
     child: &ChildConfig<'_>,
     encapsulation: Encapsulation,
-    policy: LifetimePolicy,
-    preference: Preference,
+    limits: &Limits,
 ) -> Result<(Chosen, u8, Transform<'a>), Error> {
     let sa = offer::parse(payload, &[Doi::IPSEC])?;
+    let wish = Wish {
+        policy: peer.lifetime_policy,
+        ours: child.lifetime,
+        shortest: limits.shortest_lifetime,
+    };
     let mut nearest: Option<Near> = None;
     let mut best: Option<(usize, Chosen, u8, Transform<'a>)> = None;
     for proposal in sa.proposals() {
@@ -262,10 +267,11 @@ pub(crate) fn choose<'a>(
             let offered = Offered::read(&transform)?;
             for (rank, ours) in child.proposals.iter().enumerate() {
                 let suite = EspSuite::new(*ours);
-                match offered.matches(suite, transform.id, child, encapsulation, policy) {
+                let verdict = offered.matches(suite, transform.id, child, encapsulation);
+                match verdict.and_then(|()| offered.agree(&wish)) {
                     Ok(agreed) => {
                         let chosen = Chosen { suite, agreed, spi };
-                        if preference == Preference::Initiator {
+                        if peer.preference == Preference::Initiator {
                             return Ok((chosen, proposal.number, transform));
                         }
                         if best.as_ref().is_none_or(|(found, ..)| rank < *found) {
@@ -286,6 +292,7 @@ pub(crate) fn check_answer(
     payload: Payload<'_>,
     child: &ChildConfig<'_>,
     encapsulation: Encapsulation,
+    limits: &Limits,
 ) -> Result<Chosen, Error> {
     let (proposal, transform) = offer::only(&offer::parse(payload, &[Doi::IPSEC])?)?;
     if proposal.protocol != ProtocolId::ESP {
@@ -293,16 +300,12 @@ pub(crate) fn check_answer(
     }
     let spi = spi(&proposal)?;
     let offered = Offered::read(&transform)?;
-    child
-        .proposals
-        .iter()
-        .map(|ours| EspSuite::new(*ours))
-        .find_map(|suite| {
-            let policy = LifetimePolicy::Claim;
-            let agreed = offered.matches(suite, transform.id, child, encapsulation, policy).ok()?;
-            Some(Chosen { suite, agreed, spi })
-        })
-        .ok_or(PeerMisbehaved::ChosenNotProposed.into())
+    let mut ours = child.proposals.iter().map(|ours| EspSuite::new(*ours));
+    let suite = ours
+        .find(|ours| offered.matches(*ours, transform.id, child, encapsulation).is_ok())
+        .ok_or(PeerMisbehaved::ChosenNotProposed)?;
+    let lifetime = Wish::of_initiator(child.lifetime, limits).accept(offered.lifetime());
+    Ok(Chosen { suite, agreed: Agreed { lifetime, tell: false }, spi })
 }
 
 /// Whether another proposal has the same number: then both are meant together (RFC 2408 §4.2), ESP with AH, say.
@@ -374,8 +377,7 @@ impl Offered {
         transform_id: u8,
         child: &ChildConfig<'_>,
         encapsulation: Encapsulation,
-        policy: LifetimePolicy,
-    ) -> Result<Agreed, Near> {
+    ) -> Result<(), Near> {
         if transform_id != ours.id {
             let attribute = MismatchedAttribute::TransformId;
             return Err(Near::new(1, attribute, Some(ours.id.into()), Some(transform_id.into())));
@@ -413,13 +415,19 @@ impl Offered {
         if let Some((attribute, value)) = self.unsupported {
             return Err(Near::new(7, MismatchedAttribute::Ipsec(attribute), None, Some(value)));
         }
-        let default = Lifetime { ..lifetime::DEFAULT };
-        lifetime::agree(policy, child.lifetime, self.lifetime.finish(default)).map_err(
-            |(ours, theirs)| {
-                let attribute = MismatchedAttribute::Ipsec(IpsecAttribute::LIFE_DURATION);
-                Near::new(8, attribute, Some(ours), Some(theirs))
-            },
-        )
+        Ok(())
+    }
+
+    /// The lifetime, once everything else agrees.
+    fn agree(&self, wish: &Wish) -> Result<Agreed, Near> {
+        wish.agree(self.lifetime()).map_err(|(ours, theirs)| {
+            let attribute = MismatchedAttribute::Ipsec(IpsecAttribute::LIFE_DURATION);
+            Near::new(8, attribute, Some(ours), Some(theirs))
+        })
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        self.lifetime.finish(lifetime::DEFAULT)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::exchange::state::{Arena, DhWork, Exchange, Name, Span, State};
 use crate::exchange::{Message, QUICK_MODE};
 use crate::ike_sa::{IkeSa, Remembered};
 use crate::keys::{Iv, Nonces, hash_1, hash_2, hash_3};
-use crate::lifetime::{self, emit_responder_lifetime, shorter};
+use crate::lifetime::{self, Wish, emit_responder_lifetime};
 use crate::phase1::{NO_COOKIES, NONCE_LEN, check_own, nonce};
 use crate::phase2::companions::{emit_original_addresses, offered_spi, responder_lifetime};
 use crate::phase2::negotiate::{self, Encapsulation, EspSuite};
@@ -177,7 +177,7 @@ impl Endpoint<'_> {
         let iv = ike.iv.phase2(algorithms.prf, message_id);
         let held = self.store.buffers.held(index);
         let header = header(ike.cookies, ExchangeType::QUICK_MODE, message_id, true);
-        let mut message = MessageWriter::new(self.store.scratch, &header)?;
+        let mut message = MessageWriter::new(self.store.scratch.room(), &header)?;
         let hash = message.reserve(PayloadType::HASH, algorithms.prf.output_len())?;
         let encapsulation = encapsulation(ike, config);
         let number = peer.first_proposal();
@@ -224,6 +224,7 @@ impl Endpoint<'_> {
             message.find(PayloadType::SA)?,
             config,
             encapsulation(ike, config),
+            &cx.config.limits,
         )?;
         let nonce_r = nonce(message)?;
         let held = self.store.buffers.held(index);
@@ -231,7 +232,8 @@ impl Endpoint<'_> {
             return Err(PeerMisbehaved::Reflected.into());
         }
         let agreed = agreed_selectors(message, &peer, config, path)?;
-        let lifetime = shorter(chosen.agreed.lifetime, responder_lifetime(message));
+        let lifetime = Wish::of_initiator(chosen.agreed.lifetime, &cx.config.limits)
+            .accept(responder_lifetime(message));
         let public_r = self.peer_public(cx, message, config)?;
         let (child_index, held_len) = (exchange.child, exchange.held_len);
         let mut arena = Arena::new(self.store.buffers.held_mut(index), held_len);
@@ -279,7 +281,7 @@ impl Endpoint<'_> {
         let (ike_index, message_id, iv) = (exchange.ike.0, exchange.message_id, exchange.iv);
         let held = self.store.buffers.held(index);
         let header = header(ike.cookies, ExchangeType::QUICK_MODE, message_id, true);
-        let mut message = MessageWriter::new(self.store.scratch, &header)?;
+        let mut message = MessageWriter::new(self.store.scratch.room(), &header)?;
         let value = hash_3(algorithms.prf, &ike.skeyid, message_id, nonces.of(held));
         message.payload(PayloadType::HASH, &[value.as_slice()])?;
         let [.., third] = &QUICK_MODE;
@@ -438,10 +440,10 @@ impl Endpoint<'_> {
         let selectors = if config.mode == Mode::Transport { config.selectors } else { asked };
         let (chosen, number, transform) = negotiate::choose(
             message.find(PayloadType::SA)?,
+            &peer,
             config,
             encapsulation(ike, config),
-            peer.lifetime_policy,
-            peer.preference,
+            &cx.config.limits,
         )?;
         let public_i = self.peer_public(cx, message, config)?;
         let spi = self.fresh_spi(cx.rng);
@@ -464,7 +466,7 @@ impl Endpoint<'_> {
         let result = (|| {
             let cookies = NO_COOKIES;
             let head = header(cookies, ExchangeType::QUICK_MODE, message_id, true);
-            let mut sa_message = MessageWriter::new(self.store.scratch, &head)?;
+            let mut sa_message = MessageWriter::new(self.store.scratch.room(), &head)?;
             let mut sa = sa_message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
             sa.proposal(number, ProtocolId::ESP, &spi.to_be_bytes())?
                 .transform_as_received(&transform)?;
@@ -526,7 +528,7 @@ impl Endpoint<'_> {
         let held = self.store.buffers.held(index);
         let nonces = answer.nonces.of(held);
         let header = header(ike.cookies, ExchangeType::QUICK_MODE, message_id, true);
-        let mut message = MessageWriter::new(self.store.scratch, &header)?;
+        let mut message = MessageWriter::new(self.store.scratch.room(), &header)?;
         let hash = message.reserve(PayloadType::HASH, algorithms.prf.output_len())?;
         message.payload(PayloadType::SA, &[answer.sa.of(held)])?;
         message.payload(PayloadType::NONCE, &[nonces.responder])?;

@@ -13,9 +13,15 @@ pub(crate) struct Index<'s> {
 
 impl<'s> Index<'s> {
     pub(crate) fn new(heads: &'s mut [u16], next: &'s mut [u16]) -> Self {
-        heads.fill(0);
-        next.fill(0);
-        Self { heads, next }
+        let mut index = Self { heads, next };
+        index.clear();
+        index
+    }
+
+    /// Takes everything out.
+    pub(crate) fn clear(&mut self) {
+        self.heads.fill(0);
+        self.next.fill(0);
     }
 
     /// Enters `slot` under `hash`. A slot is entered once.

@@ -15,6 +15,12 @@ impl<'s> Queue<'s> {
         Self { next, head: 0, tail: 0 }
     }
 
+    /// Takes everything out.
+    pub(crate) fn clear(&mut self) {
+        self.next.fill(0);
+        (self.head, self.tail) = (0, 0);
+    }
+
     /// The slot in front.
     pub(crate) fn front(&self) -> Option<u16> {
         self.head.checked_sub(1)

@@ -2,6 +2,7 @@
 //! are taken the oldest is overwritten, and counted.
 
 use crate::endpoint::Path;
+use crate::resources::place::{Place, whole};
 
 /// Messages that may wait.
 const PLACES: usize = 8;
@@ -10,39 +11,43 @@ pub(crate) const PLACE_LEN: usize = 256;
 
 /// A message to be sent once, and forgotten.
 #[derive(Debug)]
-#[repr(u8)]
-#[expect(clippy::large_enum_variant, reason = "there is no heap to put the message on")]
-pub(crate) enum Outgoing {
-    /// No message.
-    None = 0,
-    /// A message, the non-ESP marker included where the path wants it.
-    Message {
-        /// Where to.
-        path: Path,
-        /// Bytes that count.
-        len: u16,
-        /// The message.
-        bytes: [u8; PLACE_LEN],
-    },
+struct Outgoing {
+    /// Where to.
+    path: Path,
+    /// Bytes that count.
+    len: u16,
+    /// The message, the non-ESP marker included where the path wants it.
+    bytes: [u8; PLACE_LEN],
 }
+
+whole!(Outgoing);
 
 /// The places.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    places: [Outgoing; PLACES],
+    places: [Place<Outgoing>; PLACES],
     head: u8,
     len: u8,
+    /// The message in front of the head has been read, and may go at the next call.
+    lent: bool,
     /// Messages overwritten before they were sent.
     pub(crate) lost: u32,
 }
 
 impl Ring {
     pub(crate) const fn new() -> Self {
-        Self { places: [const { Outgoing::None }; PLACES], head: 0, len: 0, lost: 0 }
+        Self { places: [const { Place::EMPTY }; PLACES], head: 0, len: 0, lent: false, lost: 0 }
+    }
+
+    /// Drops all messages, and forgets how many were lost.
+    pub(crate) fn clear(&mut self) {
+        self.places = [const { Place::EMPTY }; PLACES];
+        (self.head, self.len, self.lent, self.lost) = (0, 0, false, 0);
     }
 
     /// Queues `message` for `path`; one that is too long is dropped and counted.
     pub(crate) fn push(&mut self, path: Path, marker: &[u8], message: &[u8]) {
+        self.take_back();
         let total = marker.len().saturating_add(message.len());
         let Ok(len) = u16::try_from(total) else { return self.lose() };
         if total > PLACE_LEN {
@@ -51,6 +56,7 @@ impl Ring {
         if usize::from(self.len) >= PLACES {
             self.lose();
             self.advance();
+            self.take_back();
         }
         let place = usize::from(self.head).saturating_add(usize::from(self.len)) % PLACES;
         let mut bytes = [0; PLACE_LEN];
@@ -58,29 +64,41 @@ impl Ring {
             *to = *from;
         }
         if let Some(entry) = self.places.get_mut(place) {
-            *entry = Outgoing::Message { path, len, bytes };
+            *entry = Place::Used(Outgoing { path, len, bytes });
             self.len = self.len.saturating_add(1);
         }
     }
 
     /// The oldest message. It stays readable until the next call.
     pub(crate) fn pop(&mut self) -> Option<(Path, &[u8])> {
+        self.take_back();
         if self.len == 0 {
             return None;
         }
         let place = usize::from(self.head);
         self.advance();
-        match self.places.get(place) {
-            Some(Outgoing::Message { path, len, bytes }) => {
-                Some((*path, bytes.get(..usize::from(*len))?))
-            }
-            _ => None,
-        }
+        let Outgoing { path, len, bytes } = self.places.get(place)?.get()?;
+        Some((*path, bytes.get(..usize::from(*len))?))
     }
 
     fn advance(&mut self) {
         self.head = u8::try_from(usize::from(self.head).saturating_add(1) % PLACES).unwrap_or(0);
         self.len = self.len.saturating_sub(1);
+        self.lent = true;
+    }
+
+    /// Empties the place whose message was lent.
+    fn take_back(&mut self) {
+        if !core::mem::take(&mut self.lent) {
+            return;
+        }
+        let place = usize::from(self.head).saturating_add(PLACES.saturating_sub(1)) % PLACES;
+        if let Some(place) = self.places.get_mut(place) {
+            *place = Place::EMPTY;
+        }
+        if self.len == 0 {
+            self.head = 0;
+        }
     }
 
     fn lose(&mut self) {

@@ -75,6 +75,10 @@ pub(crate) struct Side {
     pub(crate) events: Vec<Event>,
     /// Whether SAs are taken as soon as they are shown.
     pub(crate) takes: bool,
+    /// Where its storage lies, and how long it is.
+    pub(crate) storage: (usize, usize),
+    /// The storage before anything was in it.
+    pub(crate) unused: Vec<u8>,
 }
 
 pub(crate) struct Duo {
@@ -109,6 +113,7 @@ impl Side {
         change: &dyn Fn(Who, &mut PeerConfig<'static>),
     ) -> Self {
         let resources = Box::leak(Box::new(Resources::<I, X, C, 1536>::new()));
+        let storage = (core::ptr::from_mut(resources).expose_provenance(), size_of_val(resources));
         let mut rng = ChaCha20Rng::seed_from_u64(who as u64 + 1);
         let endpoint = Endpoint::new(resources.storage(), &mut rng).unwrap();
         let (local, remote) = (who.address().ip(), who.other().address().ip());
@@ -123,7 +128,27 @@ impl Side {
             timing: Timing::DEFAULT,
             limits: Limits::DEFAULT,
         };
-        Self { endpoint, config, rng, events: vec![], takes: true }
+        let unused = vec![];
+        let mut side = Self { endpoint, config, rng, events: vec![], takes: true, storage, unused };
+        side.unused = side.bytes();
+        side
+    }
+
+    /// Every byte of the storage, as it lies in memory: what no type can show.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        use std::os::unix::fs::FileExt;
+        let (address, len) = self.storage;
+        let mut bytes = vec![0; len];
+        let memory = std::fs::File::open("/proc/self/mem").unwrap();
+        memory.read_exact_at(&mut bytes, address as u64).unwrap();
+        bytes
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let _ = self.storage;
+        vec![]
     }
 }
 
@@ -225,12 +250,21 @@ impl Duo {
 
     /// Lets both talk until `until`; `pass` says which datagrams get through.
     pub(crate) fn run_while(&mut self, until: u64, mut pass: impl FnMut(Who, &Sent) -> bool) {
+        self.run_with(until, |_, from, sent| pass(from, sent));
+    }
+
+    /// The same; `pass` may put in a word before each datagram.
+    pub(crate) fn run_with(
+        &mut self,
+        until: u64,
+        mut pass: impl FnMut(&mut Self, Who, &Sent) -> bool,
+    ) {
         loop {
             let mut quiet = true;
             for from in [A, B] {
                 for sent in self.turn(from) {
                     quiet = false;
-                    if pass(from, &sent) {
+                    if pass(self, from, &sent) {
                         let _ = self.deliver(from.other(), sent);
                     }
                 }

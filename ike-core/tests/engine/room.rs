@@ -156,6 +156,30 @@ fn the_smallest_fragments_arrive() {
     }
 }
 
+/// Pieces of two messages come in turn. The first message that is whole does not take the other one's pieces with it.
+#[test]
+fn pieces_of_two_messages_do_not_meet() {
+    let mut duo = Duo::new(|_, _| ());
+    let limits = Limits { datagram: 120, ..Limits::DEFAULT };
+    (duo.a.config.limits, duo.b.config.limits) = (limits, limits);
+    for _ in 0..2 {
+        duo.call(A, |endpoint, cx| endpoint.initiate(cx, crate::duo::PEER, A.path())).unwrap();
+    }
+    for from in [A, B, A, B, A, B] {
+        let mut sent = duo.turn(from);
+        // First pieces, then second ones, and so on.
+        sent.sort_by_key(|(_, datagram)| (datagram[16] == 132).then(|| datagram[34]));
+        for datagram in sent {
+            let _ = duo.deliver(from.other(), datagram);
+        }
+    }
+    for who in [A, B] {
+        let up = duo.side(who).endpoint.ike_sas().filter(|ike| ike.established).count();
+        assert_eq!(up, 2, "{who:?}");
+        assert_eq!(duo.side(who).endpoint.stats().undecryptable, 0);
+    }
+}
+
 /// A clock set to nothing is a mistake, not a loop.
 #[test]
 fn timers_of_zero_come_to_an_end() {

@@ -1,0 +1,168 @@
+//! A freed slot equals a never-used one, byte for byte, and no key outlives its SA: read from memory itself.
+
+use core::time::Duration;
+
+use ike_core::config::{
+    Dpd, DpdAction, Lifetime, Limits, NatTraversal, PeerConfig, Phase1Mode, RemoteAddress,
+};
+use ike_core::event::{Event, Traffic};
+use ike_core::wire::numbers::GroupDescription;
+
+use crate::duo::Who::{A, B};
+use crate::duo::{CHILD, Duo, Who};
+
+/// The storage is what it was before anybody used it: zeros, but for padding that nobody ever writes.
+fn assert_blank(duo: &mut Duo, who: Who, when: &str) {
+    let side = duo.side(who);
+    let (bytes, unused) = (side.bytes(), &side.unused);
+    assert!(unused.iter().filter(|byte| **byte != 0).count() < 8);
+    let left: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != unused[*at]).collect();
+    assert!(left.is_empty(), "{when}: {who:?} keeps {} bytes, from {}", left.len(), left[0]);
+}
+
+fn holds(duo: &mut Duo, who: Who, key: &[u8]) -> bool {
+    duo.side(who).bytes().windows(key.len()).any(|window| window == key)
+}
+
+fn cipher_key(duo: &mut Duo, who: Who) -> Vec<u8> {
+    let ike = duo.ike(who);
+    duo.side(who).endpoint.danger_keylog(ike).unwrap().1.to_vec()
+}
+
+type Change = fn(Who, &mut PeerConfig<'static>);
+
+/// Ways to live: what they change of a peer.
+fn ways() -> [(&'static str, Change); 5] {
+    [
+        ("main mode", |_, _| ()),
+        ("aggressive mode", |_, peer| {
+            peer.exchange = Phase1Mode::Aggressive;
+            peer.danger_answer_aggressive_psk = true;
+        }),
+        ("behind a NAT", |_, peer| peer.nat_traversal = NatTraversal::Force),
+        ("with PFS", |_, peer| {
+            let mut children = peer.children.to_vec();
+            children[0].pfs = Some(GroupDescription::CURVE25519);
+            peer.children = children.leak();
+        }),
+        ("for as long as the kilobytes last", |_, peer| {
+            peer.lifetime = Lifetime { seconds: 600, kilobytes: 4 };
+        }),
+    ]
+}
+
+/// A life with everything that can happen in it, but for its end.
+fn live(change: Change) -> Duo {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: 5 * second, retry: second, tries: 3, action: DpdAction::Clear };
+    let mut duo = Duo::up(|who, peer| {
+        peer.dpd = Some(dpd);
+        change(who, peer);
+    });
+    for who in [A, B] {
+        let child = duo.child(who);
+        duo.call(who, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+        duo.run(40_000);
+        let child = duo.child(who);
+        let seen = Traffic { sent: true, received: false };
+        duo.call(who, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+        duo.run(20_000);
+        let ike = duo.ike(who);
+        duo.call(who, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+        duo.run(40_000);
+    }
+    duo
+}
+
+#[test]
+fn nothing_is_left_of_an_ended_life() {
+    for (way, change) in ways() {
+        let mut duo = live(change);
+        let used = duo.a.bytes().iter().filter(|byte| **byte != 0).count();
+        assert!(used > 300, "{way}: only {used} bytes are in use");
+        let ike = duo.ike(A);
+        duo.call(A, |endpoint, cx| endpoint.delete_ike(cx, ike)).unwrap();
+        duo.run(120_000);
+        assert_blank(&mut duo, A, way);
+        assert_blank(&mut duo, B, way);
+    }
+}
+
+/// The same for exchanges that fail at any place, with messages in fragments.
+#[test]
+fn nothing_is_left_of_what_failed() {
+    for passed in 0..14 {
+        let mut duo = Duo::new(|_, peer| peer.remote = RemoteAddress::Any);
+        let limits = Limits { datagram: 120, ..Limits::DEFAULT };
+        (duo.a.config.limits, duo.b.config.limits) = (limits, limits);
+        duo.create_child(A, CHILD).unwrap();
+        let mut seen = 0;
+        duo.run_while(300_000, |_, _| {
+            seen += 1;
+            seen <= passed
+        });
+        for who in [A, B] {
+            let all: Vec<_> = duo.side(who).endpoint.ike_sas().map(|ike| ike.handle).collect();
+            for ike in all {
+                let _ = duo.call(who, |endpoint, cx| endpoint.delete_ike(cx, ike));
+            }
+        }
+        // Children whose IKE SA is gone live for an hour.
+        duo.run_while(duo.now + 8_000_000, |_, _| false);
+        assert_blank(&mut duo, A, &format!("after {passed} datagrams"));
+        assert_blank(&mut duo, B, &format!("after {passed} datagrams"));
+    }
+}
+
+/// An endpoint that is dropped in the middle of its life leaves nothing either.
+#[test]
+fn nothing_is_left_of_a_dropped_endpoint() {
+    for (way, change) in ways() {
+        let mut duo = live(change);
+        let ike = duo.ike(A);
+        duo.call(A, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+        let mut other = Duo::new(change);
+        core::mem::swap(&mut duo.a, &mut other.a);
+        let (storage, unused) = (other.a.storage, other.a.unused.clone());
+        drop(other);
+        (duo.a.storage, duo.a.unused) = (storage, unused);
+        assert_blank(&mut duo, A, way);
+    }
+}
+
+/// Keys are in the storage as long as they are needed there, and not a moment longer: those of an IKE SA until it ends,
+/// whether the host has read of it or not, those of a child until the host has taken them. A pre-shared key is never.
+#[test]
+fn keys_are_wiped_when_they_have_done_their_work() {
+    for (way, change) in ways() {
+        let mut duo = Duo::up(change);
+        let key = cipher_key(&mut duo, A);
+        assert!(holds(&mut duo, A, &key) && holds(&mut duo, B, &key), "{way}: the search finds");
+        for who in [A, B] {
+            assert!(!holds(&mut duo, who, b"interop-psk-0123456789"), "{way}");
+        }
+        duo.b.takes = false;
+        let child = duo.child(A);
+        duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+        for sent in duo.turn(A) {
+            duo.deliver(B, sent).unwrap();
+        }
+        let _ = duo.turn(B);
+        let ready = duo.b.events.iter().rev().find_map(|event| match event {
+            Event::ChildSaReady { child, .. } => Some(*child),
+            _ => None,
+        });
+        let before = duo.b.bytes();
+        let inbound = duo.b.endpoint.take_inbound(ready.unwrap()).unwrap();
+        let keys = inbound.keys.as_slice();
+        assert!(before.windows(keys.len()).any(|window| window == keys), "{way}: the search finds");
+        assert!(!holds(&mut duo, B, keys), "{way}: an inbound key was kept");
+        duo.b.takes = true;
+        duo.run(1_000);
+        // The end of the IKE SA, its event unread.
+        let ike = duo.ike(A);
+        duo.call(A, |endpoint, cx| endpoint.delete_ike(cx, ike)).unwrap();
+        assert!(!holds(&mut duo, A, &key), "{way}: the key of an ended IKE SA");
+        assert!(duo.a.endpoint.poll_event().is_some());
+    }
+}
