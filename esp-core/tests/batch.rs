@@ -193,7 +193,7 @@ proptest! {
 }
 
 /// One SA: `seal_batch` and `open_batch` against `seal` and `open`, for every transform, every number
-/// of packets and lengths all about the places where a lane ends.
+/// of packets and lengths all about the places where a lane ends, a packet in the middle having been tampered with.
 #[test]
 fn seal_batch_and_open_batch_equal_seal_and_open() {
     for transform in transforms() {
@@ -206,12 +206,18 @@ fn seal_batch_and_open_batch_equal_seal_and_open() {
             let mut outbound = [(); 2].map(|()| OutboundSa::new(sa(), &mut rng()).expect("valid"));
             let mut inbound = [(); 2].map(|()| InboundSa::new(sa()).expect("valid"));
             for count in [1_usize, 2, 3, 4, 5, 7, 8, 9, 13, 16, 31, 32, 33, 40] {
+                let tampered = |at| at == 1 || at == count / 2;
                 let plans: Vec<_> = (0..count)
                     .map(|at| Plan {
                         network: 0,
                         len: at * 37 % (count * 11),
                         headroom: 72,
-                        on_the_way: OnTheWay::Nothing,
+                        // Behind the outer header, the SPI and the sequence number.
+                        on_the_way: if tampered(at) {
+                            OnTheWay::Flip(8 * 28 + at)
+                        } else {
+                            OnTheWay::Nothing
+                        },
                     })
                     .collect();
                 let (mut single, mut batch) = (Memories::new(&plans), Memories::new(&plans));
@@ -222,6 +228,8 @@ fn seal_batch_and_open_batch_equal_seal_and_open() {
                 batch.with(|packets| out2.seal_batch(packets, &mut other));
                 assert_eq!(one, other);
                 assert_eq!(single.packets(), batch.packets(), "{transform} {count}");
+                single.disturb(&plans);
+                batch.disturb(&plans);
                 let [in1, in2] = &mut inbound;
                 let one: Vec<_> = single
                     .with(|packets| packets.iter_mut().map(|p| in1.open(p, Arrival::Ip)).collect());
@@ -229,8 +237,15 @@ fn seal_batch_and_open_batch_equal_seal_and_open() {
                 let arrivals = vec![Arrival::Ip; count];
                 batch.with(|packets| in2.open_batch(packets, &arrivals, &mut other));
                 assert_eq!(one, other);
-                assert!(one.iter().all(Result::is_ok), "{transform} {one:?}");
+                for (at, result) in one.iter().enumerate() {
+                    let refused = matches!(result, Err(OpenError::Integrity));
+                    assert!(
+                        if tampered(at) { refused } else { result.is_ok() },
+                        "{transform} {one:?}"
+                    );
+                }
                 assert_eq!(single.packets(), batch.packets());
+                assert_eq!(in1.counters(), in2.counters());
             }
         }
     }

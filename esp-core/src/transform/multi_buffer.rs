@@ -1,30 +1,36 @@
 //! Several packets side by side.
 //!
-//! A CBC chain and a hash are serial within a packet: each step waits for the one before, and the
-//! units of the processor idle. Packets do not wait for one another. So up to eight chains are
-//! stepped in turn inside one closure of the cipher's backend, and each packet's hash follows one
-//! block behind its chain: the processor finds the independent work by itself. Even one packet
-//! gains, its hash running beside its chain.
+//! A CBC chain and a hash are serial within a packet: each step waits for the one before, and the units of the
+//! processor idle. Packets do not wait for one another. So up to eight chains are stepped in turn inside one closure
+//! of the cipher's backend, and each packet's hash follows one block behind its chain: the processor finds the
+//! independent work by itself. Even one packet gains, its hash running beside its chain.
 //!
 //! ```text
 //!  lane 0:  c c c c  c c c c  H c c c c  H c c c c ...      c: a block of the cipher
 //!  lane 1:  c c c c  c c c c  H c c c c  H c c c c ...      H: a block of the hash
 //! ```
 //!
-//! More than eight lanes gain nothing, four are enough for hashing alone. Lanes are of about the
-//! same length, the caller having sorted them: what is longer than the shortest is done alone.
+//! More than eight lanes gain nothing, four are enough for hashing alone. Lanes are of about the same length, the
+//! caller having sorted them: what is longer than the shortest is done alone.
+//!
+//! Where registers are wide enough there is a quicker way for the hashes of many packets, [`in_step`]; the chains go
+//! before them then, unhashed.
+
+mod in_step;
+mod sha;
 
 use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::{BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser};
 
-use super::blocks::{encrypt_each, mixed};
-use super::hmac::{Hash, Hmac, KeyStates, MAX_DIGEST, States};
+use super::blocks::{Block, encrypt_each, mixed};
+use super::hmac::{Hash, Hmac, KeyStates, MAX_DIGEST, Sha1, Sha256, Sha384, Sha512, States};
+use in_step::{InStep, Word};
 
 /// Lanes for sealing.
 pub(super) const SEAL_LANES: usize = 8;
 /// Lanes for checking ICVs.
-pub(super) const VERIFY_LANES: usize = 4;
+const VERIFY_LANES: usize = 4;
 
 /// Length of SPI and sequence number, which are hashed and not encrypted.
 const HEADER: usize = 8;
@@ -53,11 +59,17 @@ impl SealLane<'_> {
     }
 }
 
-/// Encrypts and authenticates `K` packets.
-pub(super) fn seal<C, const K: usize>(cipher: &C, hmac: &Hmac, lanes: &mut [SealLane<'_>; K])
-where
+/// Encrypts `K` packets, and authenticates them if `hmac` is there.
+pub(super) fn seal<C, const K: usize>(
+    cipher: &C,
+    hmac: Option<&Hmac>,
+    lanes: &mut [SealLane<'_>; K],
+) where
     C: BlockCipherEncrypt<BlockSize = U16>,
 {
+    let Some(hmac) = hmac else {
+        return cipher.encrypt_with_backend(Stitch { lanes, hashes: &mut Unhashed });
+    };
     match &hmac.states {
         States::Sha1(keys) => seal_with(cipher, keys, lanes),
         States::Sha256(keys) => seal_with(cipher, keys, lanes),
@@ -111,6 +123,18 @@ impl<H: Hash, const K: usize> Absorb for LaneHashes<H, K> {
     }
 }
 
+/// No hash.
+struct Unhashed;
+
+impl Absorb for Unhashed {
+    /// Never complete.
+    fn block_len(&self) -> usize {
+        usize::MAX
+    }
+
+    fn absorb(&mut self, _: usize, _: &[u8]) {}
+}
+
 struct Stitch<'a, 'p, const K: usize> {
     lanes: &'a mut [SealLane<'p>; K],
     hashes: &'a mut dyn Absorb,
@@ -126,33 +150,34 @@ impl<const K: usize> BlockCipherEncClosure for Stitch<'_, '_, K> {
         let Self { lanes, hashes } = self;
         let hash_block = hashes.block_len();
         let step = hash_block / BLOCK;
-        let blocks = |lane: &SealLane<'_>| lane.message.len().saturating_sub(HEADER) / BLOCK;
-        let common = lanes.iter().map(blocks).min().unwrap_or(0);
+        let common = lanes.iter().map(|lane| blocks(lane.message).len()).min().unwrap_or(0);
 
         // The chains start from zero: the first block is the counter, and becomes the IV.
-        let mut chains = [Array::default(); K];
+        let mut chains = [Block::default(); K];
         let mut done = 0_usize;
         let mut hashed = 0_usize;
         while done < common {
-            let until = done.saturating_add(step).min(common);
             // A block of the hash that was complete a step ago: its last stores have landed.
             let lagging = done >= step.saturating_mul(2);
-            while done < until {
-                let at = HEADER.saturating_add(done.saturating_mul(BLOCK));
-                for (lane, chain) in lanes.iter().zip(&mut chains) {
-                    if let Some(block) = lane.message.get(at..).and_then(<[u8]>::first_chunk) {
+            let until = done.saturating_add(step).min(common);
+            let mut parts: [&mut [[u8; BLOCK]]; K] = core::array::from_fn(|_| Default::default());
+            for (part, lane) in parts.iter_mut().zip(lanes.iter_mut()) {
+                *part = blocks_mut(lane.message).get_mut(done..until).unwrap_or_default();
+            }
+            for at in 0..until.saturating_sub(done) {
+                for (chain, part) in chains.iter_mut().zip(&parts) {
+                    if let Some(block) = part.get(at) {
                         *chain = Array(mixed(block, chain));
                     }
                 }
                 encrypt_each(backend, &mut chains);
-                for (lane, chain) in lanes.iter_mut().zip(&chains) {
-                    let block = lane.message.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
-                    if let Some(block) = block {
+                for (chain, part) in chains.iter().zip(&mut parts) {
+                    if let Some(block) = part.get_mut(at) {
                         *block = chain.0;
                     }
                 }
-                done = done.saturating_add(1);
             }
+            done = until;
             if lagging {
                 let from = hashed.saturating_mul(hash_block);
                 for (at, lane) in lanes.iter().enumerate() {
@@ -164,47 +189,91 @@ impl<const K: usize> BlockCipherEncClosure for Stitch<'_, '_, K> {
         }
         let from = hashed.saturating_mul(hash_block);
         for (at, (lane, chain)) in lanes.iter_mut().zip(&mut chains).enumerate() {
-            for block in common..blocks(lane) {
-                encrypt_block(backend, lane.message, block, chain);
+            for block in blocks_mut(lane.message).get_mut(common..).unwrap_or_default() {
+                *chain = Array(mixed(block, chain));
+                backend.encrypt_block_inplace(chain);
+                *block = chain.0;
             }
             hashes.absorb(at, lane.message.get(from..).unwrap_or_default());
         }
     }
 }
 
-/// One step of a chain.
+/// The blocks behind the header.
 #[inline(always)]
-fn encrypt_block<B: BlockCipherEncBackend<BlockSize = U16>>(
-    backend: &B,
-    message: &mut [u8],
-    block: usize,
-    chain: &mut Array<u8, U16>,
-) {
-    let at = HEADER.saturating_add(block.saturating_mul(BLOCK));
-    let Some(bytes) = message.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<BLOCK>) else {
-        return;
-    };
-    *chain = Array(mixed(bytes, chain));
-    backend.encrypt_block_inplace(chain);
-    *bytes = chain.0;
+fn blocks(message: &[u8]) -> &[[u8; BLOCK]] {
+    message.get(HEADER..).unwrap_or_default().as_chunks().0
 }
 
-/// The MACs of `K` packets.
-pub(super) fn macs<const K: usize>(
-    hmac: &Hmac,
-    lanes: &[VerifyLane<'_>; K],
-) -> [[u8; MAX_DIGEST]; K] {
-    match &hmac.states {
-        States::Sha1(keys) => keys.mac_lanes(lanes),
-        States::Sha256(keys) => keys.mac_lanes(lanes),
-        States::Sha384(keys) => keys.mac_lanes(lanes),
-        States::Sha512(keys) => keys.mac_lanes(lanes),
+#[inline(always)]
+fn blocks_mut(message: &mut [u8]) -> &mut [[u8; BLOCK]] {
+    message.get_mut(HEADER..).unwrap_or_default().as_chunks_mut().0
+}
+
+/// Whether the MACs of this many packets are better made in step, after all are encrypted.
+pub(super) fn goes_in_step(hmac: &Hmac, packets: usize) -> bool {
+    hmac.in_step && packets >= least(&hmac.states)
+}
+
+pub(super) fn has_wide_lanes() -> bool {
+    in_step::is_quick()
+}
+
+fn least(states: &States) -> usize {
+    match states {
+        States::Sha1(_) => Sha1::LEAST,
+        States::Sha256(_) => Sha256::LEAST,
+        States::Sha384(_) => Sha384::LEAST,
+        States::Sha512(_) => Sha512::LEAST,
         #[cfg(feature = "legacy")]
-        States::Md5(keys) => keys.mac_lanes(lanes),
+        States::Md5(_) => usize::MAX,
+    }
+}
+
+/// The MAC of each packet.
+pub(super) fn macs(hmac: &Hmac, lanes: &[VerifyLane<'_>], macs: &mut [[u8; MAX_DIGEST]]) {
+    match &hmac.states {
+        States::Sha1(keys) => keys.macs(hmac.in_step, lanes, macs),
+        States::Sha256(keys) => keys.macs(hmac.in_step, lanes, macs),
+        States::Sha384(keys) => keys.macs(hmac.in_step, lanes, macs),
+        States::Sha512(keys) => keys.macs(hmac.in_step, lanes, macs),
+        #[cfg(feature = "legacy")]
+        States::Md5(keys) => keys.macs_of_few(lanes, macs),
     }
 }
 
 impl<H: Hash> KeyStates<H> {
+    fn macs<W, const N: usize, const WORDS: usize>(
+        &self,
+        in_step: bool,
+        lanes: &[VerifyLane<'_>],
+        macs: &mut [[u8; MAX_DIGEST]],
+    ) where
+        H: InStep<W, N, WORDS>,
+        W: Word,
+    {
+        for (lanes, macs) in lanes.chunks(N).zip(macs.chunks_mut(N)) {
+            if in_step && lanes.len() >= H::LEAST {
+                in_step::macs(self, lanes, macs);
+            } else {
+                self.macs_of_few(lanes, macs);
+            }
+        }
+    }
+
+    fn macs_of_few(&self, lanes: &[VerifyLane<'_>], macs: &mut [[u8; MAX_DIGEST]]) {
+        let mut macs = macs.iter_mut();
+        let mut put = |made: &[[u8; MAX_DIGEST]]| {
+            made.iter().zip(&mut macs).for_each(|(from, to)| *to = *from);
+        };
+        let (fours, rest) = lanes.as_chunks::<VERIFY_LANES>();
+        fours.iter().for_each(|lanes| put(&self.mac_lanes(lanes)));
+        let (twos, rest) = rest.as_chunks::<2>();
+        twos.iter().for_each(|lanes| put(&self.mac_lanes(lanes)));
+        let (ones, _) = rest.as_chunks::<1>();
+        ones.iter().for_each(|lanes| put(&self.mac_lanes(lanes)));
+    }
+
     fn mac_lanes<const K: usize>(&self, lanes: &[VerifyLane<'_>; K]) -> [[u8; MAX_DIGEST]; K] {
         let mut states = [self.inner; K];
         let blocks = |lane: &VerifyLane<'_>| lane.message.len().checked_div(H::BLOCK);
