@@ -58,8 +58,8 @@ impl CbcEncrypt {
         })
     }
 
-    /// Encrypts packets side by side, and authenticates them if `hmac` is there.
-    pub(super) fn seal<const K: usize>(&self, hmac: Option<&Hmac>, lanes: &mut [SealLane<'_>; K]) {
+    /// Encrypts and authenticates packets side by side.
+    pub(super) fn seal<const K: usize>(&self, hmac: &Hmac, lanes: &mut [SealLane<'_>; K]) {
         match self {
             Self::Aes128(aes) => multi_buffer::seal(aes, hmac, lanes),
             Self::Aes192(aes) => multi_buffer::seal(aes, hmac, lanes),
@@ -69,8 +69,8 @@ impl CbcEncrypt {
         }
     }
 
-    /// Encrypts one packet, and then authenticates it if `hmac` is there.
-    pub(super) fn seal_plainly(&self, hmac: Option<&Hmac>, lane: &mut SealLane<'_>) {
+    /// Encrypts one packet and then authenticates it.
+    pub(super) fn seal_plainly(&self, hmac: &Hmac, lane: &mut SealLane<'_>) {
         let iv_and_payload = lane.message.get_mut(8..).unwrap_or_default();
         match self {
             Self::Aes128(aes) => encrypt(aes, iv_and_payload),
@@ -79,10 +79,8 @@ impl CbcEncrypt {
             #[cfg(feature = "legacy")]
             Self::TripleDes(des) => encrypt(des, iv_and_payload),
         }
-        if let Some(hmac) = hmac {
-            let suffix = lane.suffix.get(..lane.suffix_len).unwrap_or_default();
-            hmac.sign(lane.message, suffix, lane.icv);
-        }
+        let suffix = lane.suffix.get(..lane.suffix_len).unwrap_or_default();
+        hmac.sign(lane.message, suffix, lane.icv);
     }
 }
 

@@ -7,7 +7,7 @@
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{Integrity, multi_buffer};
+use super::Integrity;
 
 /// The longest digest of [`Integrity`], in bytes.
 pub(super) const MAX_DIGEST: usize = 64;
@@ -82,61 +82,30 @@ impl<H: Hash> KeyStates<H> {
 }
 
 /// Compresses the part of `data` behind its last whole block, `suffix` and the padding. One block has gone before.
-#[inline(always)]
 fn last_blocks<H: Hash>(state: &mut H::State, data: &[u8], suffix: &[u8]) {
-    H::compress(state, Tail::new::<H>(data, suffix).blocks());
-}
-
-/// The whole blocks of `data` and the rest.
-#[inline(always)]
-pub(super) fn whole_blocks<H: Hash>(data: &[u8]) -> (&[u8], &[u8]) {
+    let mut tail = [0; 2 * MAX_BLOCK];
     let rest = data.chunks_exact(H::BLOCK).remainder();
-    data.split_at(data.len().saturating_sub(rest.len()))
-}
-
-/// The end of a message: what is behind its last whole block, and the padding.
-pub(super) struct Tail {
-    bytes: [u8; 2 * MAX_BLOCK],
-    len: usize,
-}
-
-impl Tail {
-    /// Of no message.
-    pub(super) const NONE: Self = Self { bytes: [0; 2 * MAX_BLOCK], len: 0 };
-
-    /// Of `data` and `suffix`, one block having gone before.
-    #[inline(always)]
-    pub(super) fn new<H: Hash>(data: &[u8], suffix: &[u8]) -> Self {
-        let mut tail = Self::NONE;
-        let bytes = &mut tail.bytes;
-        let (_, rest) = whole_blocks::<H>(data);
-        put(bytes, 0, rest);
-        put(bytes, rest.len(), suffix);
-        let message_end = rest.len().saturating_add(suffix.len());
-        put(bytes, message_end, &[0x80]);
-        let filled = message_end.saturating_add(1);
-        let len = data.len().saturating_add(suffix.len()).saturating_add(H::BLOCK);
-        let bits = (len as u64).saturating_mul(8);
-        // Room for the length must remain behind the 0x80; otherwise it goes into a block of its own.
-        let end = if filled.saturating_add(H::LENGTH) <= H::BLOCK {
-            H::BLOCK
-        } else {
-            H::BLOCK.saturating_mul(2)
-        };
-        let bits = if H::LITTLE_ENDIAN { bits.to_le_bytes() } else { bits.to_be_bytes() };
-        put(bytes, end.saturating_sub(8), &bits);
-        tail.len = end;
-        tail
+    put(&mut tail, 0, rest);
+    put(&mut tail, rest.len(), suffix);
+    let message_end = rest.len().saturating_add(suffix.len());
+    put(&mut tail, message_end, &[0x80]);
+    let filled = message_end.saturating_add(1);
+    let bytes = data.len().saturating_add(suffix.len()).saturating_add(H::BLOCK);
+    let bits = (bytes as u64).saturating_mul(8);
+    // Room for the length must remain behind the 0x80; otherwise it goes into a block of its own.
+    let end = if filled.saturating_add(H::LENGTH) <= H::BLOCK {
+        H::BLOCK
+    } else {
+        H::BLOCK.saturating_mul(2)
+    };
+    if H::LITTLE_ENDIAN {
+        put(&mut tail, end.saturating_sub(8), &bits.to_le_bytes());
+    } else {
+        put(&mut tail, end.saturating_sub(8), &bits.to_be_bytes());
     }
-
-    /// One block or two.
-    #[inline(always)]
-    pub(super) fn blocks(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
+    H::compress(state, tail.get(..end).unwrap_or_default());
 }
 
-#[inline(always)]
 fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = buffer.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
         place.copy_from_slice(bytes);
@@ -146,10 +115,7 @@ fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
 /// The keyed states of one SA.
 pub(crate) struct Hmac {
     pub(super) states: States,
-    /// Bytes of the MAC that are sent.
-    icv_len: u8,
-    /// Whether many messages are better hashed in step.
-    pub(super) in_step: bool,
+    pub(super) icv_len: usize,
 }
 
 /// By algorithm.
@@ -175,11 +141,7 @@ impl Hmac {
             #[cfg(feature = "legacy")]
             Integrity::HmacSha256_96 => States::Sha256(KeyStates::new(key)),
         };
-        Self {
-            states,
-            icv_len: u8::try_from(integrity.icv_len()).unwrap_or(u8::MAX),
-            in_step: multi_buffer::has_wide_lanes(),
-        }
+        Self { states, icv_len: integrity.icv_len() }
     }
 
     fn mac(&self, data: &[u8], suffix: &[u8]) -> [u8; MAX_DIGEST] {
@@ -195,12 +157,8 @@ impl Hmac {
 
     /// Writes the ICV of `data` and `suffix` to `icv`, which has the length of an ICV.
     pub(super) fn sign(&self, data: &[u8], suffix: &[u8], icv: &mut [u8]) {
-        self.put(&self.mac(data, suffix), icv);
-    }
-
-    /// Writes the front of `mac` to `icv`.
-    pub(super) fn put(&self, mac: &[u8; MAX_DIGEST], icv: &mut [u8]) {
-        put(icv, 0, mac.get(..self.icv_len.into()).unwrap_or_default());
+        let mac = self.mac(data, suffix);
+        put(icv, 0, mac.get(..self.icv_len).unwrap_or_default());
     }
 
     /// Whether `icv` is that of `data` and `suffix`.
@@ -210,8 +168,8 @@ impl Hmac {
 
     /// Whether `icv` is the front of `mac`, in a time that does not depend on where it differs.
     pub(super) fn matches(&self, mac: &[u8; MAX_DIGEST], icv: &[u8]) -> bool {
-        let expected = mac.get(..self.icv_len.into()).unwrap_or_default();
-        icv.len() == usize::from(self.icv_len) && bool::from(expected.ct_eq(icv))
+        let expected = mac.get(..self.icv_len).unwrap_or_default();
+        icv.len() == self.icv_len && bool::from(expected.ct_eq(icv))
     }
 }
 

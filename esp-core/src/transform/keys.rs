@@ -3,10 +3,9 @@
 use super::Transform;
 use super::aead::AeadKeys;
 use super::cbc_hmac::{CbcDecrypt, CbcEncrypt};
-use super::hmac::{Hmac, MAX_DIGEST};
-use super::multi_buffer::{self, SEAL_LANES, SealLane, VerifyLane};
+use super::hmac::Hmac;
+use super::multi_buffer::{self, SEAL_LANES, SealLane, VERIFY_LANES, VerifyLane};
 use crate::SaError;
-use crate::batch::BATCH;
 use crate::packet::PacketBuf;
 
 /// The high half of an extended sequence number, which is authenticated and not sent (RFC 4303 §2.2.1), or nothing.
@@ -84,9 +83,9 @@ impl SealKeys {
             Self::Wiped => lane.message.fill(0),
             // Below this length the plain sequence is quicker (measured).
             Self::CbcHmac(cipher, hmac) if lane.message.len() < 128 => {
-                cipher.seal_plainly(Some(hmac), &mut lane);
+                cipher.seal_plainly(hmac, &mut lane);
             }
-            Self::CbcHmac(cipher, hmac) => cipher.seal(Some(hmac), &mut [lane]),
+            Self::CbcHmac(cipher, hmac) => cipher.seal(hmac, &mut [lane]),
             Self::NullHmac(hmac) => hmac.sign(lane.message, suffix(&high), lane.icv),
             Self::Aead(keys) => keys.seal(lane.message, high, lane.icv),
         }
@@ -99,89 +98,43 @@ impl SealKeys {
         packets: &mut [PacketBuf<'_>],
         jobs: &[Job],
     ) {
-        match self {
-            Self::CbcHmac(cipher, hmac) if multi_buffer::goes_in_step(hmac, jobs.len()) => {
-                seal_groups(cipher, None, transform, packets, jobs);
-                sign_batch(hmac, transform, packets, jobs);
+        let mut rest = jobs;
+        if let Self::CbcHmac(cipher, hmac) = self {
+            while let Some((group, others)) = rest.split_first_chunk::<SEAL_LANES>() {
+                seal_group(cipher, hmac, transform, packets, group);
+                rest = others;
             }
-            Self::CbcHmac(cipher, hmac) => {
-                seal_groups(cipher, Some(hmac), transform, packets, jobs);
+            if let Some((group, others)) = rest.split_first_chunk::<4>() {
+                seal_group(cipher, hmac, transform, packets, group);
+                rest = others;
             }
-            Self::NullHmac(hmac) => sign_batch(hmac, transform, packets, jobs),
-            Self::Wiped | Self::Aead(_) => {
-                for job in jobs {
-                    if let Some(packet) = packets.get_mut(job.packet) {
-                        self.seal(transform, job.esp_mut(packet.packet_mut()), job.high);
-                    }
-                }
+            if let Some((group, others)) = rest.split_first_chunk::<2>() {
+                seal_group(cipher, hmac, transform, packets, group);
+                rest = others;
+            }
+        }
+        for job in rest {
+            if let Some(packet) = packets.get_mut(job.packet) {
+                self.seal(transform, job.esp(packet.packet_mut()), job.high);
             }
         }
     }
-}
-
-/// Encrypts packets side by side, and authenticates them if `hmac` is there.
-fn seal_groups(
-    cipher: &CbcEncrypt,
-    hmac: Option<&Hmac>,
-    transform: Transform,
-    packets: &mut [PacketBuf<'_>],
-    jobs: &[Job],
-) {
-    let (groups, rest) = jobs.as_chunks::<SEAL_LANES>();
-    groups.iter().for_each(|group| seal_group(cipher, hmac, transform, packets, group));
-    let (groups, rest) = rest.as_chunks::<4>();
-    groups.iter().for_each(|group| seal_group(cipher, hmac, transform, packets, group));
-    let (groups, rest) = rest.as_chunks::<2>();
-    groups.iter().for_each(|group| seal_group(cipher, hmac, transform, packets, group));
-    let (groups, _) = rest.as_chunks::<1>();
-    groups.iter().for_each(|group| seal_group(cipher, hmac, transform, packets, group));
 }
 
 fn seal_group<const K: usize>(
     cipher: &CbcEncrypt,
-    hmac: Option<&Hmac>,
+    hmac: &Hmac,
     transform: Transform,
     packets: &mut [PacketBuf<'_>],
     jobs: &[Job; K],
 ) {
-    let Ok(packets) = packets.get_disjoint_mut(jobs.each_ref().map(|job| job.packet)) else {
-        return;
-    };
+    let Ok(packets) = packets.get_disjoint_mut(jobs.map(|job| job.packet)) else { return };
     let mut jobs = jobs.iter();
     let mut lanes = packets.map(|packet| match jobs.next() {
-        Some(job) => seal_lane(job.esp_mut(packet.packet_mut()), transform, job.high),
+        Some(job) => seal_lane(job.esp(packet.packet_mut()), transform, job.high),
         None => seal_lane(&mut [], transform, None),
     });
     cipher.seal(hmac, &mut lanes);
-}
-
-/// Writes the ICVs of packets that are encrypted.
-fn sign_batch(hmac: &Hmac, transform: Transform, packets: &mut [PacketBuf<'_>], jobs: &[Job]) {
-    let macs = macs(hmac, transform, packets, jobs);
-    for (job, mac) in jobs.iter().zip(&macs) {
-        let Some(packet) = packets.get_mut(job.packet) else { continue };
-        if let Some((_, icv)) = split_icv(job.esp_mut(packet.packet_mut()), transform) {
-            hmac.put(mac, icv);
-        }
-    }
-}
-
-/// The MAC of each packet, in the order of `jobs`.
-fn macs(
-    hmac: &Hmac,
-    transform: Transform,
-    packets: &[PacketBuf<'_>],
-    jobs: &[Job],
-) -> [[u8; MAX_DIGEST]; BATCH] {
-    let mut lanes = [VerifyLane { message: &[], suffix: &[] }; BATCH];
-    for (lane, job) in lanes.iter_mut().zip(jobs) {
-        let packet = packets.get(job.packet).map(PacketBuf::packet).unwrap_or_default();
-        let (message, _) = job.split(packet, transform);
-        *lane = VerifyLane { message, suffix: suffix(&job.high) };
-    }
-    let mut macs = [[0; MAX_DIGEST]; BATCH];
-    multi_buffer::macs(hmac, lanes.get(..jobs.len()).unwrap_or_default(), &mut macs);
-    macs
 }
 
 /// One packet of a batch.
@@ -201,18 +154,11 @@ impl Job {
     /// No packet.
     pub(crate) const NONE: Self = Self { packet: 0, sa: 0, esp_at: 0, esp_len: 0, high: None };
 
-    fn esp_mut<'p>(&self, packet: &'p mut [u8]) -> &'p mut [u8] {
+    fn esp<'p>(&self, packet: &'p mut [u8]) -> &'p mut [u8] {
         packet
             .get_mut(self.esp_at..)
             .and_then(|rest| rest.get_mut(..self.esp_len))
             .unwrap_or_default()
-    }
-
-    /// What is authenticated, and the ICV.
-    fn split<'p>(&self, packet: &'p [u8], transform: Transform) -> (&'p [u8], &'p [u8]) {
-        let esp = packet.get(self.esp_at..).and_then(|rest| rest.get(..self.esp_len));
-        let esp = esp.unwrap_or_default();
-        esp.split_at(esp.len().saturating_sub(transform.icv_len()))
     }
 }
 
@@ -286,13 +232,17 @@ impl OpenKeys {
         verified: &mut [Verified],
     ) {
         let (Self::CbcHmac(_, hmac) | Self::NullHmac(hmac)) = self else { return };
-        let macs = macs(hmac, transform, packets, jobs);
-        for (job, mac) in jobs.iter().zip(&macs) {
-            let packet = packets.get(job.packet).map(PacketBuf::packet).unwrap_or_default();
-            let (_, icv) = job.split(packet, transform);
-            if let Some(place) = verified.get_mut(job.packet) {
-                *place = if hmac.matches(mac, icv) { Verified::Good } else { Verified::Bad };
-            }
+        let mut rest = jobs;
+        while let Some((group, others)) = rest.split_first_chunk::<VERIFY_LANES>() {
+            verify_group(hmac, transform, packets, group, verified);
+            rest = others;
+        }
+        if let Some((group, others)) = rest.split_first_chunk::<2>() {
+            verify_group(hmac, transform, packets, group, verified);
+            rest = others;
+        }
+        if let Some(group) = rest.first_chunk::<1>() {
+            verify_group(hmac, transform, packets, group, verified);
         }
     }
 }
@@ -303,6 +253,32 @@ pub(crate) enum Verified {
     NotYet,
     Good,
     Bad,
+}
+
+fn verify_group<const K: usize>(
+    hmac: &Hmac,
+    transform: Transform,
+    packets: &[PacketBuf<'_>],
+    jobs: &[Job; K],
+    verified: &mut [Verified],
+) {
+    let parts = jobs.each_ref().map(|job| {
+        let packet = packets.get(job.packet).map(PacketBuf::packet).unwrap_or_default();
+        let esp = packet.get(job.esp_at..).and_then(|rest| rest.get(..job.esp_len));
+        let esp = esp.unwrap_or_default();
+        esp.split_at(esp.len().saturating_sub(transform.icv_len()))
+    });
+    let mut jobs_of_lanes = jobs.iter();
+    let lanes = parts.map(|(message, _)| VerifyLane {
+        message,
+        suffix: jobs_of_lanes.next().map_or(&[], |job| suffix(&job.high)),
+    });
+    let macs = multi_buffer::macs(hmac, &lanes);
+    for ((job, mac), (_, icv)) in jobs.iter().zip(&macs).zip(parts) {
+        if let Some(place) = verified.get_mut(job.packet) {
+            *place = if hmac.matches(mac, icv) { Verified::Good } else { Verified::Bad };
+        }
+    }
 }
 
 fn split_icv(esp: &mut [u8], transform: Transform) -> Option<(&mut [u8], &mut [u8])> {

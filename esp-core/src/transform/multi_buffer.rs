@@ -12,25 +12,18 @@
 //!
 //! More than eight lanes gain nothing, four are enough for hashing alone. Lanes are of about the same length, the
 //! caller having sorted them: what is longer than the shortest is done alone.
-//!
-//! Where registers are wide enough there is a quicker way for the hashes of many packets, [`in_step`]; the chains go
-//! before them then, unhashed.
-
-mod in_step;
-mod sha;
 
 use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::{BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser};
 
 use super::blocks::{Block, encrypt_each, mixed};
-use super::hmac::{Hash, Hmac, KeyStates, MAX_DIGEST, Sha1, Sha256, Sha384, Sha512, States};
-use in_step::{InStep, Word};
+use super::hmac::{Hash, Hmac, KeyStates, MAX_DIGEST, States};
 
 /// Lanes for sealing.
 pub(super) const SEAL_LANES: usize = 8;
 /// Lanes for checking ICVs.
-const VERIFY_LANES: usize = 4;
+pub(super) const VERIFY_LANES: usize = 4;
 
 /// Length of SPI and sequence number, which are hashed and not encrypted.
 const HEADER: usize = 8;
@@ -59,17 +52,11 @@ impl SealLane<'_> {
     }
 }
 
-/// Encrypts `K` packets, and authenticates them if `hmac` is there.
-pub(super) fn seal<C, const K: usize>(
-    cipher: &C,
-    hmac: Option<&Hmac>,
-    lanes: &mut [SealLane<'_>; K],
-) where
+/// Encrypts and authenticates `K` packets.
+pub(super) fn seal<C, const K: usize>(cipher: &C, hmac: &Hmac, lanes: &mut [SealLane<'_>; K])
+where
     C: BlockCipherEncrypt<BlockSize = U16>,
 {
-    let Some(hmac) = hmac else {
-        return cipher.encrypt_with_backend(Stitch { lanes, hashes: &mut Unhashed });
-    };
     match &hmac.states {
         States::Sha1(keys) => seal_with(cipher, keys, lanes),
         States::Sha256(keys) => seal_with(cipher, keys, lanes),
@@ -121,18 +108,6 @@ impl<H: Hash, const K: usize> Absorb for LaneHashes<H, K> {
             H::compress(state, data);
         }
     }
-}
-
-/// No hash.
-struct Unhashed;
-
-impl Absorb for Unhashed {
-    /// Never complete.
-    fn block_len(&self) -> usize {
-        usize::MAX
-    }
-
-    fn absorb(&mut self, _: usize, _: &[u8]) {}
 }
 
 struct Stitch<'a, 'p, const K: usize> {
@@ -210,70 +185,22 @@ fn blocks_mut(message: &mut [u8]) -> &mut [[u8; BLOCK]] {
     message.get_mut(HEADER..).unwrap_or_default().as_chunks_mut().0
 }
 
-/// Whether the MACs of this many packets are better made in step, after all are encrypted.
-pub(super) fn goes_in_step(hmac: &Hmac, packets: usize) -> bool {
-    hmac.in_step && packets >= least(&hmac.states)
-}
-
-pub(super) fn has_wide_lanes() -> bool {
-    in_step::is_quick()
-}
-
-fn least(states: &States) -> usize {
-    match states {
-        States::Sha1(_) => Sha1::LEAST,
-        States::Sha256(_) => Sha256::LEAST,
-        States::Sha384(_) => Sha384::LEAST,
-        States::Sha512(_) => Sha512::LEAST,
-        #[cfg(feature = "legacy")]
-        States::Md5(_) => usize::MAX,
-    }
-}
-
-/// The MAC of each packet.
-pub(super) fn macs(hmac: &Hmac, lanes: &[VerifyLane<'_>], macs: &mut [[u8; MAX_DIGEST]]) {
+/// The MACs of `K` packets.
+pub(super) fn macs<const K: usize>(
+    hmac: &Hmac,
+    lanes: &[VerifyLane<'_>; K],
+) -> [[u8; MAX_DIGEST]; K] {
     match &hmac.states {
-        States::Sha1(keys) => keys.macs(hmac.in_step, lanes, macs),
-        States::Sha256(keys) => keys.macs(hmac.in_step, lanes, macs),
-        States::Sha384(keys) => keys.macs(hmac.in_step, lanes, macs),
-        States::Sha512(keys) => keys.macs(hmac.in_step, lanes, macs),
+        States::Sha1(keys) => keys.mac_lanes(lanes),
+        States::Sha256(keys) => keys.mac_lanes(lanes),
+        States::Sha384(keys) => keys.mac_lanes(lanes),
+        States::Sha512(keys) => keys.mac_lanes(lanes),
         #[cfg(feature = "legacy")]
-        States::Md5(keys) => keys.macs_of_few(lanes, macs),
+        States::Md5(keys) => keys.mac_lanes(lanes),
     }
 }
 
 impl<H: Hash> KeyStates<H> {
-    fn macs<W, const N: usize, const WORDS: usize>(
-        &self,
-        in_step: bool,
-        lanes: &[VerifyLane<'_>],
-        macs: &mut [[u8; MAX_DIGEST]],
-    ) where
-        H: InStep<W, N, WORDS>,
-        W: Word,
-    {
-        for (lanes, macs) in lanes.chunks(N).zip(macs.chunks_mut(N)) {
-            if in_step && lanes.len() >= H::LEAST {
-                in_step::macs(self, lanes, macs);
-            } else {
-                self.macs_of_few(lanes, macs);
-            }
-        }
-    }
-
-    fn macs_of_few(&self, lanes: &[VerifyLane<'_>], macs: &mut [[u8; MAX_DIGEST]]) {
-        let mut macs = macs.iter_mut();
-        let mut put = |made: &[[u8; MAX_DIGEST]]| {
-            made.iter().zip(&mut macs).for_each(|(from, to)| *to = *from);
-        };
-        let (fours, rest) = lanes.as_chunks::<VERIFY_LANES>();
-        fours.iter().for_each(|lanes| put(&self.mac_lanes(lanes)));
-        let (twos, rest) = rest.as_chunks::<2>();
-        twos.iter().for_each(|lanes| put(&self.mac_lanes(lanes)));
-        let (ones, _) = rest.as_chunks::<1>();
-        ones.iter().for_each(|lanes| put(&self.mac_lanes(lanes)));
-    }
-
     fn mac_lanes<const K: usize>(&self, lanes: &[VerifyLane<'_>; K]) -> [[u8; MAX_DIGEST]; K] {
         let mut states = [self.inner; K];
         let blocks = |lane: &VerifyLane<'_>| lane.message.len().checked_div(H::BLOCK);
