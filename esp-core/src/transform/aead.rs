@@ -19,13 +19,11 @@ use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::AeadInOut;
 use cipher::array::Array;
 use cipher::consts::U16;
-use cipher::typenum::Unsigned;
 use cipher::{
     BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, KeyInit,
-    ParBlocks,
 };
 use polyval::Polyval;
-use polyval::universal_hash::{UhfBackend, UhfClosure, UniversalHash};
+use polyval::universal_hash::UniversalHash;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, optimization_barrier};
 
@@ -102,10 +100,7 @@ impl AeadKeys {
     pub(super) fn seal(&self, message: &mut [u8], high: HighBits, icv: &mut [u8]) {
         let Some(parts) = Parts::of(message, high) else { return };
         let tag: [u8; TAG] = match self {
-            Self::Gcm(gcm) => {
-                let mask = gcm.encrypt(parts.iv, parts.text);
-                gcm.tag(parts.aad(), parts.text, &mask)
-            }
+            Self::Gcm(gcm) => gcm.seal(parts),
             Self::Gmac(gcm) => gcm.gmac(&parts),
             Self::ChaCha20Poly1305(keys, salt) => {
                 let nonce = nonce(salt, parts.iv).into();
@@ -129,14 +124,7 @@ impl AeadKeys {
             return false;
         };
         match self {
-            Self::Gcm(gcm) => {
-                let mask = gcm.encrypt(parts.iv, &mut []);
-                let good = gcm.tag(parts.aad(), parts.text, &mask).ct_eq(icv).into();
-                if good {
-                    gcm.encrypt(parts.iv, parts.text);
-                }
-                good
-            }
+            Self::Gcm(gcm) => gcm.open(parts, icv),
             Self::Gmac(gcm) => gcm.gmac(&parts).ct_eq(icv).into(),
             Self::ChaCha20Poly1305(keys, salt) => {
                 let nonce = nonce(salt, parts.iv).into();
@@ -153,14 +141,13 @@ impl AeadKeys {
     /// GCM with AAD of any length, which ESP has not: for published vectors. Gives the tag.
     pub(super) fn gcm_with_aad(&self, iv: [u8; IV], aad: &[u8], text: &mut [u8]) -> [u8; TAG] {
         let Self::Gcm(gcm) = self else { panic!("GCM alone") };
-        let mask = gcm.encrypt(iv, text);
-        let mut hash = gcm.polyval.clone();
-        for block in aad.chunks(16) {
-            hash.update(&[reversed(&padded(block))]);
-        }
-        let lengths = lengths(aad.len(), text.len());
-        hash.update_with_backend(Absorb { first: None, text, lengths });
-        finish(hash, &mask)
+        let (mut hash, mut mask) = (gcm.ghash(), Block::default());
+        hash.absorb(aad);
+        let counter = Counter::new(&gcm.salt, iv);
+        gcm.aes.run(Stream { counter, mask: &mut mask, text });
+        hash.absorb(text);
+        hash.push(&lengths(aad.len(), text.len()));
+        hash.tag(&mask)
     }
 }
 
@@ -190,11 +177,6 @@ impl<'p> Parts<'p> {
         };
         Some(Self { aad, aad_len, iv: *iv, text })
     }
-
-    /// The AAD in one block, and its length.
-    const fn aad(&self) -> (&[u8; 16], usize) {
-        (&self.aad, self.aad_len)
-    }
 }
 
 impl Gcm {
@@ -214,25 +196,26 @@ impl Gcm {
         Some(Self { aes, polyval, salt })
     }
 
-    /// Encrypts or decrypts `text` in place; gives the mask of the tag, the key stream's first block.
-    fn encrypt(&self, iv: [u8; IV], text: &mut [u8]) -> Block {
-        let mut mask = Block::default();
-        let nonce = nonce(&self.salt, iv);
-        self.aes.run(CounterMode { nonce, mask: &mut mask, text });
-        mask
+    /// Encrypts the text; gives the tag.
+    fn seal(&self, parts: Parts<'_>) -> [u8; TAG] {
+        let mut tag = [0; TAG];
+        let counter = Counter::new(&self.salt, parts.iv);
+        self.aes.run(Seal { parts, counter, hash: self.ghash(), tag: &mut tag });
+        tag
     }
 
-    /// The tag over `aad` and ciphertext.
-    fn tag(&self, (aad, aad_len): (&[u8; 16], usize), text: &[u8], mask: &Block) -> [u8; TAG] {
-        let mut hash = self.polyval.clone();
-        let lengths = lengths(aad_len, text.len());
-        hash.update_with_backend(Absorb { first: Some(aad), text, lengths });
-        finish(hash, mask)
+    /// Whether `icv` is right; only then is the text decrypted.
+    fn open(&self, parts: Parts<'_>, icv: &[u8; TAG]) -> bool {
+        let mut good = false;
+        let counter = Counter::new(&self.salt, parts.iv);
+        self.aes.run(Open { parts, counter, hash: self.ghash(), icv, good: &mut good });
+        good
     }
 
     /// The tag of GMAC: everything is AAD.
     fn gmac(&self, parts: &Parts<'_>) -> [u8; TAG] {
-        let mask = self.encrypt(parts.iv, &mut []);
+        let mut mask = Counter::new(&self.salt, parts.iv).next();
+        self.aes.run(Single { block: &mut mask });
         // The header fills half of the first block or three quarters, and the IV the rest and the
         // start of the next: the text begins wherever they end.
         let mut head = [0; 32];
@@ -243,24 +226,63 @@ impl Gcm {
         let head_len = parts.aad_len.saturating_add(IV);
         let total = head_len.saturating_add(parts.text.len());
         let rest = parts.text.get(head.len().saturating_sub(head_len)..).unwrap_or_default();
-        let head = head.get(..total.min(32)).unwrap_or(&head);
-        let mut hash = self.polyval.clone();
-        let (blocks, tail) = head.as_chunks::<16>();
+        let mut hash = self.ghash();
+        hash.absorb(head.get(..total.min(32)).unwrap_or(&head));
+        hash.absorb(rest);
+        hash.push(&lengths(total, 0));
+        hash.tag(&mask)
+    }
+
+    fn ghash(&self) -> Ghash {
+        Ghash { hash: self.polyval.clone(), waiting: [Block::default(); GROUP], count: 0 }
+    }
+}
+
+/// GHASH under way. Blocks are collected, since several at once are quicker.
+struct Ghash {
+    hash: Polyval,
+    waiting: [Block; GROUP],
+    count: usize,
+}
+
+impl Ghash {
+    #[inline(always)]
+    fn push(&mut self, block: &[u8; 16]) {
+        if let Some(place) = self.waiting.get_mut(self.count) {
+            *place = reversed(block);
+        }
+        self.count = self.count.saturating_add(1);
+        if self.count == GROUP {
+            self.hash.update(&self.waiting);
+            self.count = 0;
+        }
+    }
+
+    /// Takes in `data`, padded with zeros to whole blocks.
+    #[inline(always)]
+    fn absorb(&mut self, data: &[u8]) {
+        let (blocks, rest) = data.as_chunks();
         for block in blocks {
-            hash.update(&[reversed(block)]);
+            self.push(block);
         }
-        if !tail.is_empty() {
-            hash.update(&[reversed(&padded(tail))]);
+        if !rest.is_empty() {
+            self.push(&padded(rest));
         }
-        let lengths = lengths(total, 0);
-        hash.update_with_backend(Absorb { first: None, text: rest, lengths });
-        finish(hash, &mask)
+    }
+
+    #[inline(always)]
+    fn tag(mut self, mask: &Block) -> [u8; TAG] {
+        self.hash.update(self.waiting.get(..self.count).unwrap_or_default());
+        let hash = u128::from_le_bytes(self.hash.finalize().0);
+        (hash ^ u128::from_be_bytes(mask.0)).to_be_bytes()
     }
 }
 
 /// A block as POLYVAL wants it.
 fn reversed(block: &[u8; 16]) -> Block {
-    Array(u128::from_be_bytes(*block).to_le_bytes())
+    let mut turned = *block;
+    turned.reverse();
+    Array(turned)
 }
 
 /// Up to 16 bytes and zeros behind them.
@@ -286,46 +308,6 @@ fn polyval_key(hash_key: [u8; 16]) -> [u8; 16] {
 const fn lengths(aad_len: usize, text_len: usize) -> [u8; 16] {
     let bits = (aad_len as u128).wrapping_shl(67) | (text_len as u128).wrapping_shl(3);
     bits.to_be_bytes()
-}
-
-fn finish(hash: Polyval, mask: &Block) -> [u8; TAG] {
-    let hash = u128::from_le_bytes(hash.finalize().0);
-    (hash ^ u128::from_be_bytes(mask.0)).to_be_bytes()
-}
-
-/// Takes a first block, a text padded with zeros and a last block into the hash.
-struct Absorb<'t> {
-    first: Option<&'t [u8; 16]>,
-    text: &'t [u8],
-    lengths: [u8; 16],
-}
-
-impl BlockSizeUser for Absorb<'_> {
-    type BlockSize = U16;
-}
-
-impl UhfClosure for Absorb<'_> {
-    fn call<B: UhfBackend<BlockSize = U16>>(self, backend: &mut B) {
-        if let Some(first) = self.first {
-            backend.proc_block(&reversed(first));
-        }
-        let (blocks, rest) = self.text.as_chunks::<16>();
-        let mut together = blocks.chunks_exact(B::ParBlocksSize::USIZE);
-        for blocks in together.by_ref() {
-            let mut turned = ParBlocks::<B>::default();
-            for (to, from) in turned.iter_mut().zip(blocks) {
-                *to = reversed(from);
-            }
-            backend.proc_par_blocks(&turned);
-        }
-        for block in together.remainder() {
-            backend.proc_block(&reversed(block));
-        }
-        if !rest.is_empty() {
-            backend.proc_block(&reversed(&padded(rest)));
-        }
-        backend.proc_block(&reversed(&self.lengths));
-    }
 }
 
 impl Aes {
@@ -354,54 +336,143 @@ impl BlockCipherEncClosure for Single<'_> {
     }
 }
 
-/// The key stream: its first block becomes the mask, the others go onto the text.
-struct CounterMode<'t> {
-    nonce: [u8; 12],
-    mask: &'t mut Block,
-    text: &'t mut [u8],
+/// The blocks whose encryption is the key stream: the nonce and a number that starts at 1 (RFC 4106 §3.1).
+struct Counter {
+    nonce: [[u8; 4]; 3],
+    next: u32,
 }
 
-impl BlockSizeUser for CounterMode<'_> {
-    type BlockSize = U16;
-}
+impl Counter {
+    const fn new(salt: &Salt, iv: [u8; IV]) -> Self {
+        let [i0, i1, i2, i3, i4, i5, i6, i7] = iv;
+        Self { nonce: [salt.0, [i0, i1, i2, i3], [i4, i5, i6, i7]], next: 1 }
+    }
 
-impl BlockCipherEncClosure for CounterMode<'_> {
+    /// The next block. A packet is far too short for them to run out.
     #[inline(always)]
-    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
-        let [n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11] = self.nonce;
-        // RFC 4106 §3.1: the counter starts at 1, and a packet is far shorter than it is long.
-        let start =
-            u128::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, 0, 0, 0, 1]);
-        let mut counter = start;
-        let mut next = || {
-            let block = Array(counter.to_be_bytes());
-            counter = counter.wrapping_add(1);
-            block
-        };
-        *self.mask = next();
-        backend.encrypt_block_inplace(self.mask);
-        let (blocks, rest) = self.text.as_chunks_mut::<16>();
+    fn next(&mut self) -> Block {
+        let [a, b, c] = self.nonce;
+        let mut block = Block::default();
+        for (to, from) in
+            block.0.as_chunks_mut().0.iter_mut().zip([a, b, c, self.next.to_be_bytes()])
+        {
+            *to = from;
+        }
+        self.next = self.next.wrapping_add(1);
+        block
+    }
+
+    /// Puts the key stream onto `text`, and shows each block of the result to `seen`.
+    #[inline(always)]
+    fn encrypt<B: BlockCipherEncBackend<BlockSize = U16>>(
+        &mut self,
+        backend: &B,
+        text: &mut [u8],
+        mut seen: impl FnMut(&[u8; 16]),
+    ) {
+        let (blocks, rest) = text.as_chunks_mut::<16>();
         let (groups, remainder) = blocks.as_chunks_mut::<GROUP>();
         for group in groups {
-            let mut keys = [(); GROUP].map(|()| next());
+            let mut keys = [(); GROUP].map(|()| self.next());
             encrypt_each(backend, &mut keys);
             for (block, key) in group.iter_mut().zip(&keys) {
                 *block = mixed(block, key);
             }
+            group.iter().for_each(&mut seen);
         }
-        let mut keys = [(); GROUP].map(|()| Block::default());
+        let mut keys = [Block::default(); GROUP];
         let keys = keys.get_mut(..remainder.len()).unwrap_or_default();
-        keys.iter_mut().for_each(|key| *key = next());
+        keys.iter_mut().for_each(|key| *key = self.next());
         encrypt_each(backend, keys);
         for (block, key) in remainder.iter_mut().zip(&*keys) {
             *block = mixed(block, key);
         }
+        remainder.iter().for_each(&mut seen);
         if !rest.is_empty() {
-            let mut key = next();
+            let mut key = self.next();
             backend.encrypt_block_inplace(&mut key);
-            for (byte, key) in rest.iter_mut().zip(key) {
-                *byte ^= key;
+            let block = mixed(&padded(rest), &key);
+            for (to, from) in rest.iter_mut().zip(block) {
+                *to = from;
             }
+            seen(&padded(rest));
         }
+    }
+}
+
+/// Encrypts and authenticates a packet; each group of blocks is hashed while the next is encrypted.
+struct Seal<'t> {
+    parts: Parts<'t>,
+    counter: Counter,
+    hash: Ghash,
+    tag: &'t mut [u8; TAG],
+}
+
+impl BlockSizeUser for Seal<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Seal<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        let Self { parts, mut counter, mut hash, tag } = self;
+        let mut mask = counter.next();
+        backend.encrypt_block_inplace(&mut mask);
+        hash.push(&parts.aad);
+        counter.encrypt(backend, parts.text, |block| hash.push(block));
+        hash.push(&lengths(parts.aad_len, parts.text.len()));
+        *tag = hash.tag(&mask);
+    }
+}
+
+/// Checks the ICV of a packet, and decrypts it if that is right.
+struct Open<'t> {
+    parts: Parts<'t>,
+    counter: Counter,
+    hash: Ghash,
+    icv: &'t [u8; TAG],
+    good: &'t mut bool,
+}
+
+impl BlockSizeUser for Open<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Open<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        let Self { parts, mut counter, mut hash, icv, good } = self;
+        let mut mask = counter.next();
+        backend.encrypt_block_inplace(&mut mask);
+        hash.push(&parts.aad);
+        hash.absorb(parts.text);
+        hash.push(&lengths(parts.aad_len, parts.text.len()));
+        *good = hash.tag(&mask).ct_eq(icv).into();
+        if *good {
+            counter.encrypt(backend, parts.text, |_| {});
+        }
+    }
+}
+
+/// The key stream alone.
+#[cfg(test)]
+struct Stream<'t> {
+    counter: Counter,
+    mask: &'t mut Block,
+    text: &'t mut [u8],
+}
+
+#[cfg(test)]
+impl BlockSizeUser for Stream<'_> {
+    type BlockSize = U16;
+}
+
+#[cfg(test)]
+impl BlockCipherEncClosure for Stream<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(mut self, backend: &B) {
+        *self.mask = self.counter.next();
+        backend.encrypt_block_inplace(self.mask);
+        self.counter.encrypt(backend, self.text, |_| {});
     }
 }
