@@ -13,6 +13,7 @@ use crate::packet::{NoRoom, PacketBuf};
 use crate::replay::ReplayWindow;
 use crate::sa::{Association, Raised};
 use crate::sequence::SequenceNumber;
+use crate::slots::Place;
 use crate::transform::{HighBits, Job, OpenKeys, Verified};
 use crate::tunnel::{Ecn, Outer};
 use crate::wire::ip::{self, Fragment, Ip};
@@ -31,7 +32,7 @@ pub enum Arrival {
 /// An SA for what comes in.
 pub struct InboundSa {
     pub(crate) association: Association,
-    keys: OpenKeys,
+    keys: Place<OpenKeys>,
     window: ReplayWindow,
     counters: Counters,
     pub(crate) raised: Raised,
@@ -198,7 +199,7 @@ impl InboundSa {
         params.check()?;
         Ok(Self {
             association: Association::from(&params),
-            keys: OpenKeys::new(params.transform, params.keys.as_slice())?,
+            keys: Place::Used(OpenKeys::new(params.transform, params.keys.as_slice())?),
             window: ReplayWindow::new(params.replay_window),
             counters: Counters::default(),
             raised: Raised::default(),
@@ -342,7 +343,9 @@ impl InboundSa {
         jobs: &[Job],
         verified: &mut [Verified],
     ) {
-        self.keys.verify_batch(self.association.transform, packets, jobs, verified);
+        if let Some(keys) = self.keys.get() {
+            keys.verify_batch(self.association.transform, packets, jobs, verified);
+        }
     }
 
     /// Replay check, cryptography unless it was done, and all that follows, for a packet that was
@@ -363,7 +366,8 @@ impl InboundSa {
         }
         let high = self.high(sequence);
         let esp = packet.packet_mut().get_mut(located.esp.clone()).ok_or(OpenError::Malformed)?;
-        if !self.keys.open(self.association.transform, esp, high, verified) {
+        let transform = self.association.transform;
+        if !self.keys.get().is_some_and(|keys| keys.open(transform, esp, high, verified)) {
             self.counters.integrity = self.counters.integrity.saturating_add(1);
             return Err(OpenError::Integrity);
         }
@@ -420,7 +424,7 @@ impl InboundSa {
         let lifetime = self.association.lifetime;
         if !self.counters.allows(lifetime.hard, encrypted_len as u64) {
             self.raised.hard = true;
-            self.keys = OpenKeys::Wiped;
+            self.keys = Place::EMPTY;
             return Err(OpenError::Expired);
         }
         let advanced = self.window.accept(sequence);

@@ -15,6 +15,7 @@ use crate::batch::{BATCH, Jobs};
 use crate::packet::{NoRoom, PacketBuf};
 use crate::sa::{Association, Raised};
 use crate::sequence::{NoNumber, SequenceCounter, SequenceNumber};
+use crate::slots::Place;
 use crate::transform::{HighBits, Job, SealKeys};
 use crate::tunnel::{Outer, TunnelOptions};
 use crate::wire::ip::{self, Fragment, Ip, NewHeader};
@@ -34,7 +35,7 @@ pub enum Framing {
 /// An SA for what goes out.
 pub struct OutboundSa {
     pub(crate) association: Association,
-    keys: SealKeys,
+    keys: Place<SealKeys>,
     /// Where the counter starts whose encryptions are the IVs of CBC. As secret as the key.
     iv_base: u128,
     sequence: SequenceCounter,
@@ -156,7 +157,7 @@ impl OutboundSa {
         rng.fill_bytes(&mut base);
         Ok(Self {
             association: Association::from(&params),
-            keys: SealKeys::new(params.transform, params.keys.as_slice())?,
+            keys: Place::Used(SealKeys::new(params.transform, params.keys.as_slice())?),
             iv_base: u128::from_be_bytes(base),
             sequence: SequenceCounter::new(params.esn),
             counters: Counters::default(),
@@ -512,7 +513,7 @@ impl OutboundSa {
     /// Wipes the keys of an SA that has ended. No packet may be prepared and not finished.
     pub(crate) fn wipe_if_ended(&mut self) {
         if self.raised.hard {
-            self.keys = SealKeys::Wiped;
+            self.keys = Place::EMPTY;
             self.iv_base = 0;
         }
     }

@@ -58,7 +58,8 @@ macro_rules! whole {
 pub(crate) use whole;
 
 impl<T: Whole> Place<T> {
-    const EMPTY: Self = Self::Empty(T::ZEROS);
+    /// An empty place.
+    pub(crate) const EMPTY: Self = Self::Empty(T::ZEROS);
 
     pub(crate) const fn get(&self) -> Option<&T> {
         match self {

@@ -7,6 +7,7 @@ use super::hmac::Hmac;
 use super::multi_buffer::{self, SEAL_LANES, SealLane, VERIFY_LANES, VerifyLane};
 use crate::SaError;
 use crate::packet::PacketBuf;
+use crate::slots::{Place, whole};
 
 /// The high half of an extended sequence number, which is authenticated and not sent (RFC 4303 §2.2.1), or nothing.
 pub(crate) type HighBits = Option<[u8; 4]>;
@@ -17,8 +18,6 @@ pub(crate) type HighBits = Option<[u8; 4]>;
     reason = "the keys are the SA; there is no heap to put them on"
 )]
 pub(crate) enum SealKeys {
-    /// Gone.
-    Wiped,
     /// RFC 3602, 2451 with RFC 2404, 4868.
     CbcHmac(CbcEncrypt, Hmac),
     /// RFC 2410.
@@ -33,14 +32,46 @@ pub(crate) enum SealKeys {
     reason = "the keys are the SA; there is no heap to put them on"
 )]
 pub(crate) enum OpenKeys {
-    /// Gone.
-    Wiped,
     /// RFC 3602, 2451 with RFC 2404, 4868.
     CbcHmac(CbcDecrypt, Hmac),
     /// RFC 2410.
     NullHmac(Hmac),
     /// RFC 4106, 4543, 7634.
     Aead(AeadKeys),
+}
+
+// An SA that has ended has no keys any more. In their place are zeros: to drop them wipes what they are made of, and not what
+// lies between.
+whole!(SealKeys, OpenKeys);
+
+impl Place<SealKeys> {
+    /// [`SealKeys::seal`].
+    #[inline]
+    pub(crate) fn seal(&self, transform: Transform, esp: &mut [u8], high: HighBits) {
+        match self.get() {
+            Some(keys) => keys.seal(transform, esp, high),
+            // Nobody seals with keys that are gone; if somebody did, nothing would leave in clear.
+            None => seal_lane(esp, transform, high).message.fill(0),
+        }
+    }
+
+    /// [`SealKeys::seal_batch`].
+    #[inline]
+    pub(crate) fn seal_batch(
+        &self,
+        transform: Transform,
+        packets: &mut [PacketBuf<'_>],
+        jobs: &[Job],
+    ) {
+        if let Some(keys) = self.get() {
+            return keys.seal_batch(transform, packets, jobs);
+        }
+        for job in jobs {
+            if let Some(packet) = packets.get_mut(job.packet) {
+                self.seal(transform, job.esp(packet.packet_mut()), job.high);
+            }
+        }
+    }
 }
 
 /// Cuts cipher and integrity key out of the key material.
@@ -79,8 +110,6 @@ impl SealKeys {
     pub(crate) fn seal(&self, transform: Transform, esp: &mut [u8], high: HighBits) {
         let mut lane = seal_lane(esp, transform, high);
         match self {
-            // Nobody seals with keys that are gone; if somebody did, nothing would leave in clear.
-            Self::Wiped => lane.message.fill(0),
             // Below this length the plain sequence is quicker (measured).
             Self::CbcHmac(cipher, hmac) if lane.message.len() < 128 => {
                 cipher.seal_plainly(hmac, &mut lane);
@@ -205,7 +234,6 @@ impl OpenKeys {
             Verified::Bad => false,
         };
         match self {
-            Self::Wiped => false,
             Self::CbcHmac(cipher, hmac) => {
                 let good = check(hmac, message);
                 if good
