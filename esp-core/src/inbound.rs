@@ -390,7 +390,7 @@ impl InboundSa {
             return Err(OpenError::Malformed);
         }
         if self.association.mode == Mode::Transport && located.header.is_none() {
-            let header_len = ip::NewHeader::len_for(located.outer.local);
+            let header_len = ip::NewHeader::len_for(&located.outer.local);
             packet
                 .need(header_len.saturating_sub(self.payload_at(located)), 0)
                 .map_err(OpenError::NoRoom)?;

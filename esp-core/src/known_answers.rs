@@ -12,6 +12,7 @@ use chacha20::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde_json::Value;
 
+use crate::outbound::Prepared;
 use crate::packet::PacketBuf;
 use crate::transform::{OpenKeys, SealKeys, Verified};
 use crate::wire::ip::Ip;
@@ -73,7 +74,8 @@ fn seal_with_iv(
     buffer[PacketBuf::HEADROOM..end].copy_from_slice(inner);
     let mut packet = PacketBuf::new(&mut buffer, PacketBuf::HEADROOM..end).expect("fits");
     sa.set_last_sequence(sequence - 1);
-    let prepared = sa.prepare(&mut packet).expect("sealable");
+    let mut prepared = Prepared::NONE;
+    sa.prepare(&mut packet, &mut prepared).expect("sealable");
     // For CBC the field holds what is encrypted to the IV.
     let mut counter = iv.to_vec();
     if let Transform::CbcHmac(cipher, _) = sa.association.transform {

@@ -132,17 +132,31 @@ const V6_MINIMUM: u16 = 1280;
 pub(crate) struct Prepared {
     /// Where in the packet the SPI is.
     pub(crate) esp_at: usize,
-    pub(crate) high: HighBits,
     sequence: SequenceNumber,
+    esn: bool,
     traffic_class: u8,
     dont_fragment: bool,
 }
 
 impl Prepared {
+    /// No packet: to be filled in. What is said of a packet is written once, where it stays.
+    pub(crate) const NONE: Self = Self {
+        esp_at: 0,
+        sequence: SequenceNumber(0),
+        esn: false,
+        traffic_class: 0,
+        dont_fragment: false,
+    };
+
+    /// What of the sequence number is authenticated and not sent.
+    fn high(&self) -> HighBits {
+        self.esn.then(|| self.sequence.high().to_be_bytes())
+    }
+
     /// The rest of the work, for a batch in which the packet is `at`.
     pub(crate) fn job(&self, at: usize, sa: usize, packet: &PacketBuf<'_>) -> Job {
         let esp_len = packet.len().saturating_sub(self.esp_at);
-        Job { packet: at, sa, esp_at: self.esp_at, esp_len, high: self.high }
+        Job { packet: at, sa, esp_at: self.esp_at, esp_len, high: self.high() }
     }
 }
 
@@ -210,8 +224,9 @@ impl OutboundSa {
     /// # Errors
     /// The packet is untouched then, and no sequence number is used up.
     pub fn seal(&mut self, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
-        match self.prepare(packet) {
-            Ok(prepared) => {
+        let mut prepared = Prepared::NONE;
+        match self.prepare(packet, &mut prepared) {
+            Ok(()) => {
                 self.finish(packet, &prepared);
                 Ok(self.sealed(&prepared))
             }
@@ -232,8 +247,9 @@ impl OutboundSa {
             return Err(SealError::Expired);
         }
         let layout = self.lay_out_dummy(packet.len())?;
-        match self.put_together(packet, None, &layout) {
-            Ok(prepared) => {
+        let mut prepared = Prepared::NONE;
+        match self.put_together(packet, None, &layout, &mut prepared) {
+            Ok(()) => {
                 self.finish(packet, &prepared);
                 Ok(self.sealed(&prepared))
             }
@@ -245,7 +261,7 @@ impl OutboundSa {
     }
 
     fn lay_out_dummy(&self, payload_len: usize) -> Result<Layout, SealError> {
-        let Association { local, encap, transform, .. } = self.association;
+        let Association { ref local, encap, transform, .. } = self.association;
         let header_len = NewHeader::len_for(local);
         let udp_len = udp_len(encap);
         let padding_len = transform.padding_len(payload_len);
@@ -278,7 +294,8 @@ impl OutboundSa {
         for (packets, results) in packets.chunks_mut(BATCH).zip(results.chunks_mut(BATCH)) {
             let mut jobs = Jobs::new();
             for (at, (packet, result)) in packets.iter_mut().zip(results).enumerate() {
-                *result = self.prepare(packet).map(|prepared| {
+                let mut prepared = Prepared::NONE;
+                *result = self.prepare(packet, &mut prepared).map(|()| {
                     jobs.push(prepared.job(at, 0, packet));
                     self.sealed(&prepared)
                 });
@@ -290,33 +307,39 @@ impl OutboundSa {
 
     /// Checks, and lays the packet out: everything but the cryptography. Where the SA ends with this
     /// packet the keys stay: packets prepared before need them.
-    pub(crate) fn prepare(&mut self, packet: &mut PacketBuf<'_>) -> Result<Prepared, SealError> {
+    pub(crate) fn prepare(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        prepared: &mut Prepared,
+    ) -> Result<(), SealError> {
         let ip = Ip::parse(packet.packet()).map_err(|_| SealError::Malformed)?;
-        self.prepare_parsed(packet, &ip)
+        self.prepare_parsed(packet, &ip, prepared)
     }
 
     /// The same for a packet whose headers have been read.
-    #[inline]
     pub(crate) fn prepare_parsed(
         &mut self,
         packet: &mut PacketBuf<'_>,
         ip: &Ip,
-    ) -> Result<Prepared, SealError> {
+        prepared: &mut Prepared,
+    ) -> Result<(), SealError> {
         if self.raised.hard {
             return Err(SealError::Expired);
         }
         let layout = self.lay_out(packet.packet(), ip)?;
-        self.put_together(packet, Some(ip), &layout)
+        self.put_together(packet, Some(ip), &layout, prepared)
     }
 
     /// Makes room, counts, and writes everything around the payload. `inner` is the packet's own header, which a
     /// dummy has not.
+    #[inline(always)]
     fn put_together(
         &mut self,
         packet: &mut PacketBuf<'_>,
         inner: Option<&Ip>,
         layout: &Layout,
-    ) -> Result<Prepared, SealError> {
+        prepared: &mut Prepared,
+    ) -> Result<(), SealError> {
         // Link padding behind the packet is room.
         packet.cut(0, layout.total_len);
         let transform = self.association.transform;
@@ -329,13 +352,12 @@ impl OutboundSa {
         packet.grow(front, back)?;
         packet.cut(layout.payload_at.saturating_sub(before), packet.len());
         self.write(packet.packet_mut(), inner, layout, sequence);
-        Ok(Prepared {
-            esp_at: layout.header_len.saturating_add(layout.udp_len),
-            high: self.association.esn.then(|| sequence.high().to_be_bytes()),
-            sequence,
-            traffic_class: layout.traffic_class,
-            dont_fragment: layout.dont_fragment,
-        })
+        prepared.esp_at = layout.header_len.saturating_add(layout.udp_len);
+        prepared.sequence = sequence;
+        prepared.esn = self.association.esn;
+        prepared.traffic_class = layout.traffic_class;
+        prepared.dont_fragment = layout.dont_fragment;
+        Ok(())
     }
 
     fn sealed(&self, prepared: &Prepared) -> Sealed {
@@ -368,7 +390,7 @@ impl OutboundSa {
     /// The cryptography.
     pub(crate) fn finish(&self, packet: &mut PacketBuf<'_>, prepared: &Prepared) {
         let esp = packet.packet_mut().get_mut(prepared.esp_at..).unwrap_or_default();
-        self.keys.seal(self.association.transform, esp, prepared.high);
+        self.keys.seal(self.association.transform, esp, prepared.high());
         if self.sums_udp() {
             self.sum_udp(packet.packet_mut(), prepared.esp_at);
         }
@@ -387,8 +409,9 @@ impl OutboundSa {
         checksum::write(datagram, udp::CHECKSUM_AT, local, remote, udp::PROTOCOL);
     }
 
+    #[inline(always)]
     fn lay_out(&self, packet: &[u8], ip: &Ip) -> Result<Layout, SealError> {
-        let Association { mode, local, remote, encap, transform, .. } = self.association;
+        let Association { mode, ref local, ref remote, encap, transform, .. } = self.association;
         let (payload_at, next_header, real_header_len, traffic_class, dont_fragment) = match mode {
             Mode::Tunnel => {
                 let protocol = if ip.v4 { ip::IPV4 } else { ip::IPV6 };
@@ -399,7 +422,7 @@ impl OutboundSa {
                 if ip.fragment != Fragment::Whole {
                     return Err(SealError::Fragment);
                 }
-                if (ip.source(), ip.destination()) != (local, remote) {
+                if (&ip.source(), &ip.destination()) != (local, remote) {
                     return Err(SealError::NotBetweenTheEnds);
                 }
                 let protocol =
@@ -526,7 +549,7 @@ impl OutboundSa {
         layout: &Layout,
         sequence: SequenceNumber,
     ) {
-        let Association { transform, encap, local, remote, .. } = self.association;
+        let Association { transform, encap, ref local, ref remote, .. } = self.association;
         let protocol = match encap {
             Encap::None => esp::PROTOCOL,
             Encap::Udp { .. } => udp::PROTOCOL,

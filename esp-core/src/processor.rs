@@ -164,14 +164,25 @@ impl<'s> Processor<'s> {
     }
 
     /// The line of the list for a packet, and the SA its flow used last.
+    #[inline]
     fn line_for(
         &mut self,
         direction: Direction,
         flow: &Flow,
     ) -> Result<(u32, Option<u32>), Discard> {
-        if let Some(found) = self.flows.get(direction, flow) {
-            return Ok(found);
+        match self.flows.get(direction, flow) {
+            Some(found) => Ok(found),
+            None => self.look_up(direction, flow),
         }
+    }
+
+    /// The same for a flow that is not in the cache.
+    #[cold]
+    fn look_up(
+        &mut self,
+        direction: Direction,
+        flow: &Flow,
+    ) -> Result<(u32, Option<u32>), Discard> {
         match self.spd.look_up(direction, flow) {
             Verdict::Entry(line) => {
                 self.flows.put(direction, flow, line, None);

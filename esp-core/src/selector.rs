@@ -191,7 +191,7 @@ impl TrafficSelectors {
             Protocol::Any | Protocol::Number(_) => {}
         }
         let all_ports = self.local.ports.is_any() && self.remote.ports.is_any();
-        match flow.ports {
+        match flow.ports() {
             _ if all_ports => Match::Yes,
             Ports::Known { local, remote }
                 if self.local.ports.contains(local) && self.remote.ports.contains(remote) =>
@@ -213,14 +213,28 @@ pub(crate) enum Match {
     Unknown,
 }
 
-/// A packet's own selectors. Addresses are numbers, as in [`Ip`], so that flows are compared quickly.
+/// A packet's own selectors, in plain numbers, as in [`Ip`]: flows are written, compared and copied quickly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
     pub(crate) local: u128,
     pub(crate) remote: u128,
-    pub(crate) ports: Ports,
+    /// Both ports, the local one in the upper half, if they are shown.
+    pub(crate) both_ports: u32,
+    pub(crate) shown: Shown,
     pub(crate) protocol: u8,
     pub(crate) v4: bool,
+}
+
+/// What a packet shows of its ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Shown {
+    /// Its protocol has none.
+    None = 0,
+    /// Both.
+    Known,
+    /// Its protocol has them, the packet does not show them.
+    Hidden,
 }
 
 /// The ports of a packet.
@@ -238,25 +252,23 @@ impl Flow {
     /// Of a packet that goes out.
     #[inline]
     pub(crate) fn outbound(ip: &Ip, packet: &[u8]) -> Self {
-        let ports = Self::read_ports(ip, packet);
+        let (shown, both_ports) = Self::read_ports(ip, packet);
         let (local, remote) = (ip.source, ip.destination);
-        Self { local, remote, ports, protocol: ip.protocol, v4: ip.v4 }
+        Self { local, remote, both_ports, shown, protocol: ip.protocol, v4: ip.v4 }
     }
 
     /// Of a packet that comes in.
     #[inline]
     pub(crate) fn inbound(ip: &Ip, packet: &[u8]) -> Self {
-        let ports = match Self::read_ports(ip, packet) {
-            Ports::Known { local, remote } => Ports::Known { local: remote, remote: local },
-            unknown => unknown,
-        };
+        let (shown, both_ports) = Self::read_ports(ip, packet);
         let (local, remote) = (ip.destination, ip.source);
-        Self { local, remote, ports, protocol: ip.protocol, v4: ip.v4 }
+        let both_ports = both_ports.rotate_left(16);
+        Self { local, remote, both_ports, shown, protocol: ip.protocol, v4: ip.v4 }
     }
 
-    /// Source port as local, destination port as remote.
+    /// Source port in the upper half, destination port in the lower.
     #[inline]
-    fn read_ports(ip: &Ip, packet: &[u8]) -> Ports {
+    fn read_ports(ip: &Ip, packet: &[u8]) -> (Shown, u32) {
         const DCCP: u8 = 33;
         const SCTP: u8 = 132;
         const UDP_LITE: u8 = 136;
@@ -264,22 +276,30 @@ impl Flow {
         let later = ip.fragment == Fragment::Later;
         let payload = packet.get(ip.payload_at..ip.total_len).unwrap_or_default();
         match ip.protocol {
-            TCP | UDP | DCCP | SCTP | UDP_LITE => match payload {
-                [s0, s1, d0, d1, ..] if !later => Ports::Known {
-                    local: u16::from_be_bytes([*s0, *s1]),
-                    remote: u16::from_be_bytes([*d0, *d1]),
-                },
-                _ => Ports::Hidden,
+            TCP | UDP | DCCP | SCTP | UDP_LITE => match payload.first_chunk() {
+                Some(ports) if !later => (Shown::Known, u32::from_be_bytes(*ports)),
+                _ => (Shown::Hidden, 0),
             },
-            ICMP | ICMPV6 => match payload {
+            ICMP | ICMPV6 => match *payload {
                 [kind, code, ..] if !later => {
-                    let value = u16::from_be_bytes([*kind, *code]);
-                    Ports::Known { local: value, remote: value }
+                    (Shown::Known, u32::from_be_bytes([kind, code, kind, code]))
                 }
-                _ => Ports::Hidden,
+                _ => (Shown::Hidden, 0),
             },
-            _ if later => Ports::Hidden,
-            _ => Ports::None,
+            _ if later => (Shown::Hidden, 0),
+            _ => (Shown::None, 0),
+        }
+    }
+
+    pub(crate) const fn ports(&self) -> Ports {
+        match self.shown {
+            Shown::None => Ports::None,
+            Shown::Hidden => Ports::Hidden,
+            Shown::Known => {
+                let [l0, l1, r0, r1] = self.both_ports.to_be_bytes();
+                let (local, remote) = (u16::from_be_bytes([l0, l1]), u16::from_be_bytes([r0, r1]));
+                Ports::Known { local, remote }
+            }
         }
     }
 
@@ -290,7 +310,7 @@ impl Flow {
 
     /// The same as selectors: exactly this packet's traffic.
     pub(crate) const fn selectors(&self) -> TrafficSelectors {
-        let (local, remote) = match self.ports {
+        let (local, remote) = match self.ports() {
             Ports::Known { local, remote } => (PortRange::one(local), PortRange::one(remote)),
             Ports::None | Ports::Hidden => (PortRange::ANY, PortRange::ANY),
         };

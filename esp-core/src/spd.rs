@@ -10,7 +10,7 @@ use core::net::IpAddr;
 
 use crate::index::{Cell, Index};
 use crate::processor::{Direction, InstallError};
-use crate::selector::{Flow, Match, Ports};
+use crate::selector::{Flow, Match, Shown};
 use crate::slots::{Slot, Slots, whole};
 use crate::tunnel::{Dscp, TunnelOptions};
 use crate::{Addresses, PolicyId, PortRange, Protocol, Selector, TrafficSelectors};
@@ -69,7 +69,7 @@ impl FromPacket {
 
     /// Whether a later fragment does not show what is to be taken from it.
     const fn needs_more_than(self, flow: &Flow) -> bool {
-        let ports = (self.local_port || self.remote_port) && matches!(flow.ports, Ports::Hidden);
+        let ports = (self.local_port || self.remote_port) && matches!(flow.shown, Shown::Hidden);
         ports || self.protocol && flow.protocol_is_hidden()
     }
 }
@@ -343,7 +343,14 @@ impl CachedFlow {
         line: 0,
         sa: 0,
         inbound: false,
-        flow: Flow { local: 0, remote: 0, ports: Ports::None, protocol: 0, v4: false },
+        flow: Flow {
+            local: 0,
+            remote: 0,
+            both_ports: 0,
+            shown: Shown::None,
+            protocol: 0,
+            v4: false,
+        },
     };
 }
 
@@ -390,12 +397,7 @@ impl<'s> FlowCache<'s> {
 
     #[inline]
     fn place(&self, direction: Direction, flow: &Flow) -> Option<usize> {
-        let ports = match flow.ports {
-            Ports::Known { local, remote } => u32::from(local) << 16 | u32::from(remote),
-            Ports::None => 1,
-            Ports::Hidden => 2,
-        };
-        let mut hash = u64::from(ports) << 16 | u64::from(flow.protocol) << 1;
+        let mut hash = u64::from(flow.both_ports) << 16 | u64::from(flow.protocol) << 1;
         hash |= u64::from(direction == Direction::Inbound);
         for address in [flow.local, flow.remote] {
             hash = (hash ^ fold(address)).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -29,12 +29,12 @@ pub(crate) fn restore(
             ip::rewrite(packet.packet_mut(), protocol_at, next_header);
         }
         None => {
-            let header_len = NewHeader::len_for(outer.local);
+            let header_len = NewHeader::len_for(&outer.local);
             packet.cut(payload_at, payload_len);
             packet.grow(header_len, 0).map_err(OpenError::NoRoom)?;
             let header = NewHeader {
-                source: outer.remote,
-                destination: outer.local,
+                source: &outer.remote,
+                destination: &outer.local,
                 traffic_class: outer.traffic_class,
                 dont_fragment: true,
                 identification: 0,

@@ -13,8 +13,9 @@ use crate::wire::ip::Ip;
 impl Processor<'_> {
     /// An outgoing IP packet, forwarded or the device's own.
     pub fn outbound(&mut self, packet: &mut PacketBuf<'_>) -> Outbound {
-        match self.prepare_outbound(packet, None) {
-            Ok((slot, prepared)) => {
+        let mut prepared = Prepared::NONE;
+        match self.prepare_outbound(packet, None, &mut prepared) {
+            Ok(slot) => {
                 if let Some(sa) = self.sad.outbound(slot) {
                     sa.finish(packet, &prepared);
                 }
@@ -32,8 +33,9 @@ impl Processor<'_> {
         for (packets, verdicts) in packets.chunks_mut(BATCH).zip(verdicts.chunks_mut(BATCH)) {
             let mut jobs = Jobs::new();
             for (at, (packet, verdict)) in packets.iter_mut().zip(verdicts).enumerate() {
-                *verdict = match self.prepare_outbound(packet, Some(&jobs)) {
-                    Ok((slot, prepared)) => {
+                let mut prepared = Prepared::NONE;
+                *verdict = match self.prepare_outbound(packet, Some(&jobs), &mut prepared) {
+                    Ok(slot) => {
                         jobs.push(prepared.job(at, slot, packet));
                         self.sent(slot, &prepared)
                     }
@@ -70,7 +72,8 @@ impl Processor<'_> {
         &mut self,
         packet: &mut PacketBuf<'_>,
         jobs: Option<&Jobs>,
-    ) -> Result<(usize, Prepared), Kept> {
+        prepared: &mut Prepared,
+    ) -> Result<usize, Kept> {
         // By reference: what was parsed is not worth a copy.
         let parsed = Ip::parse(packet.packet());
         let Ok(ip) = &parsed else { return Err(Kept::Discard(Discard::Malformed)) };
@@ -87,8 +90,8 @@ impl Processor<'_> {
         for _ in 0..2 {
             let Some(slot) = self.outbound_slot(policy, &flow, line, hint) else { break };
             let Some(sa) = self.sad.outbound_mut(slot) else { break };
-            match sa.prepare_parsed(packet, ip) {
-                Ok(prepared) => return Ok((slot, prepared)),
+            match sa.prepare_parsed(packet, ip, prepared) {
+                Ok(()) => return Ok(slot),
                 Err(SealError::Expired) => {
                     if jobs.is_none_or(|jobs| !jobs.any_of(slot)) {
                         sa.wipe_if_ended();

@@ -18,6 +18,8 @@ const MAX_BLOCK: usize = 128;
 pub(super) trait Hash {
     /// The chaining value.
     type State: Copy + Zeroize;
+    /// Two blocks.
+    type Blocks: AsMut<[u8]>;
     /// The chaining value at the start.
     const INITIAL: Self::State;
     /// Length of a block in bytes, at most [`MAX_BLOCK`].
@@ -29,6 +31,8 @@ pub(super) trait Hash {
     /// Whether the message length is little-endian.
     const LITTLE_ENDIAN: bool;
 
+    /// Two blocks of zeros.
+    fn two_blocks() -> Self::Blocks;
     /// Takes in all whole blocks of `data`.
     fn compress(state: &mut Self::State, data: &[u8]);
     /// The chaining value as bytes.
@@ -82,13 +86,15 @@ impl<H: Hash> KeyStates<H> {
 }
 
 /// Compresses the part of `data` behind its last whole block, `suffix` and the padding. One block has gone before.
+#[inline(always)]
 fn last_blocks<H: Hash>(state: &mut H::State, data: &[u8], suffix: &[u8]) {
-    let mut tail = [0; 2 * MAX_BLOCK];
+    let mut tail = H::two_blocks();
+    let tail = tail.as_mut();
     let rest = data.chunks_exact(H::BLOCK).remainder();
-    put(&mut tail, 0, rest);
-    put(&mut tail, rest.len(), suffix);
+    put(tail, 0, rest);
+    put(tail, rest.len(), suffix);
     let message_end = rest.len().saturating_add(suffix.len());
-    put(&mut tail, message_end, &[0x80]);
+    put(tail, message_end, &[0x80]);
     let filled = message_end.saturating_add(1);
     let bytes = data.len().saturating_add(suffix.len()).saturating_add(H::BLOCK);
     let bits = (bytes as u64).saturating_mul(8);
@@ -99,13 +105,14 @@ fn last_blocks<H: Hash>(state: &mut H::State, data: &[u8], suffix: &[u8]) {
         H::BLOCK.saturating_mul(2)
     };
     if H::LITTLE_ENDIAN {
-        put(&mut tail, end.saturating_sub(8), &bits.to_le_bytes());
+        put(tail, end.saturating_sub(8), &bits.to_le_bytes());
     } else {
-        put(&mut tail, end.saturating_sub(8), &bits.to_be_bytes());
+        put(tail, end.saturating_sub(8), &bits.to_be_bytes());
     }
     H::compress(state, tail.get(..end).unwrap_or_default());
 }
 
+#[inline(always)]
 fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = buffer.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
         place.copy_from_slice(bytes);
@@ -181,11 +188,17 @@ macro_rules! hash {
 
         impl Hash for $name {
             type State = [$word; $words];
+            type Blocks = [u8; 2 * $block];
             const INITIAL: Self::State = $initial;
             const BLOCK: usize = $block;
             const LENGTH: usize = $length;
             const DIGEST: usize = $digest;
             const LITTLE_ENDIAN: bool = $little;
+
+            #[inline(always)]
+            fn two_blocks() -> Self::Blocks {
+                [0; 2 * $block]
+            }
 
             #[inline]
             fn compress(state: &mut Self::State, data: &[u8]) {

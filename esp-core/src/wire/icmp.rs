@@ -68,8 +68,8 @@ pub fn too_big_reply(packet: &[u8], mtu: u16, own: IpAddr, reply: &mut [u8]) -> 
     let reply = reply.get_mut(..len)?;
     let protocol = if ip.v4 { ICMP } else { ICMPV6 };
     let header = NewHeader {
-        source: own,
-        destination: ip.source(),
+        source: &own,
+        destination: &ip.source(),
         traffic_class: 0,
         dont_fragment: false,
         identification: 0,
@@ -146,8 +146,8 @@ mod tests {
     fn packet(own: IpAddr, source: IpAddr, protocol: u8, len: usize) -> Vec<u8> {
         let mut packet = vec![0; len];
         let header = NewHeader {
-            source,
-            destination: own,
+            source: &source,
+            destination: &own,
             traffic_class: 0,
             dont_fragment: true,
             identification: 0,

@@ -236,9 +236,9 @@ impl Fragment {
 
 /// What goes into a new header without options.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NewHeader {
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
+pub(crate) struct NewHeader<'a> {
+    pub(crate) source: &'a IpAddr,
+    pub(crate) destination: &'a IpAddr,
     pub(crate) traffic_class: u8,
     pub(crate) dont_fragment: bool,
     /// IPv4: must differ between fragments that may meet (RFC 6864 §4), where fragments can be.
@@ -249,9 +249,9 @@ pub(crate) struct NewHeader {
     pub(crate) protocol: u8,
 }
 
-impl NewHeader {
+impl NewHeader<'_> {
     /// Length in bytes: 20 or 40.
-    pub(crate) const fn len_for(address: IpAddr) -> usize {
+    pub(crate) const fn len_for(address: &IpAddr) -> usize {
         match address {
             IpAddr::V4(_) => V4_HEADER_LEN,
             IpAddr::V6(_) => V6_HEADER_LEN,
@@ -396,8 +396,8 @@ mod tests {
         );
         let mut again = [0; 84];
         NewHeader {
-            source: ip.source(),
-            destination: ip.destination(),
+            source: &ip.source(),
+            destination: &ip.destination(),
             traffic_class: 0xb8,
             dont_fragment: true,
             identification: 0x0904,
