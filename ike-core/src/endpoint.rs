@@ -11,10 +11,11 @@ use rand_core::CryptoRng;
 use crate::child_sa::{self, ChildSa, Outbound};
 use crate::digest::{Digests, Kind};
 use crate::error::{ApiError, Discard, PeerMisbehaved, Refusal};
-use crate::exchange::OnDuplicate;
 use crate::exchange::state::{Exchange, State};
+use crate::exchange::{OnDuplicate, OnSilence};
 use crate::ike_sa::{self, IkeSa};
 use crate::natt::NON_ESP_MARKER;
+use crate::phase2::quick_mode::QuickMode;
 use crate::resources::Storage;
 use crate::time::Instant;
 use crate::wire::numbers::{ExchangeType, PayloadType};
@@ -33,7 +34,7 @@ mod teardown;
 mod timeouts;
 
 pub(crate) use limits::Rate;
-pub use stats::{ChildSaInfo, IkeSaInfo, Stats};
+pub use stats::{ChildSaInfo, IkeSaInfo, InUse, Stats};
 
 /// What the host lends to a call.
 pub struct Context<'c> {
@@ -168,8 +169,12 @@ impl<'s> Endpoint<'s> {
     pub fn note_traffic(&mut self, cx: &mut Context<'_>, child: ChildSaHandle, seen: Traffic) {
         let Some(sa) = self.child(child) else { return };
         let use_outbound = sa.use_outbound;
-        if seen.received && matches!(use_outbound, Outbound::From(_)) {
-            self.outbound_usable(cx, child.index);
+        if seen.received {
+            match use_outbound {
+                Outbound::From(_) => self.outbound_usable(cx, child.index),
+                Outbound::Early => self.confirmed_by_traffic(cx, child.index),
+                _ => {}
+            }
         }
         // The IKE SA that it came from may be gone; the peer's newest one speaks for it then.
         let Some(index) = self.ike_of_child(child.index) else { return };
@@ -183,6 +188,21 @@ impl<'s> Endpoint<'s> {
             ike.keepalive = Some(cx.config.timing.next_keepalive(cx.now));
         }
         self.refresh_ike(index);
+    }
+
+    /// Message 3 of the quick mode has not come, a packet under its keys has. They are made of both nonces, so the packet
+    /// proves what HASH(3) would: the initiator is alive and has our answer. The message may still come, and need not.
+    fn confirmed_by_traffic(&mut self, cx: &mut Context<'_>, child: u16) {
+        let Some(index) = self.store.children.get(child).and_then(|sa| sa.exchange) else { return };
+        let Some(exchange) = self.store.exchanges.get_mut(index) else { return };
+        if !matches!(exchange.state, State::Quick(QuickMode::ExpectConfirmation(_))) {
+            return;
+        }
+        exchange.on_silence = OnSilence::Done;
+        exchange.outbox.at = None;
+        exchange.deadline = Some(cx.now.after(cx.config.timing.exchange_timeout));
+        self.refresh_exchange(index);
+        self.outbound_usable(cx, child);
     }
 
     /// Tells that a packet of this child came over `path` and advanced the replay window: the peer's NAT has moved
@@ -469,7 +489,7 @@ impl<'s> Endpoint<'s> {
         }
         let on_silence = crate::exchange::spec(exchange.kind, number)
             .filter(|spec| spec.sender == exchange.role)
-            .map_or(crate::exchange::OnSilence::Done, |spec| spec.on_silence);
+            .map_or(OnSilence::Done, |spec| spec.on_silence);
         exchange.on_silence = on_silence;
         let outbox = &mut exchange.outbox;
         outbox.number = number;
@@ -484,13 +504,13 @@ impl<'s> Endpoint<'s> {
         outbox.fragment_id = outbox.fragment_id.wrapping_add(1).max(1);
         let timing = &cx.config.timing;
         match on_silence {
-            crate::exchange::OnSilence::Retransmit => {
+            OnSilence::Retransmit => {
                 outbox.tries = timing.retransmit_tries;
                 outbox.wait = timing.retransmit_first;
                 outbox.at = Some(cx.now.after(outbox.wait));
                 exchange.deadline = None;
             }
-            crate::exchange::OnSilence::Wait | crate::exchange::OnSilence::Done => {
+            OnSilence::Wait | OnSilence::Done => {
                 outbox.at = None;
                 exchange.deadline = Some(cx.now.after(timing.exchange_timeout));
             }

@@ -114,7 +114,7 @@ mod work;
 
 pub use endpoint::config;
 pub use endpoint::event;
-pub use endpoint::{ChildSaInfo, Context, Endpoint, IkeSaInfo, Path, Stats, Transmit};
+pub use endpoint::{ChildSaInfo, Context, Endpoint, IkeSaInfo, InUse, Path, Stats, Transmit};
 pub use resources::{Footprint, Resources, Storage};
 pub use time::Instant;
 pub use work::{Job, JobResult, Work};

@@ -14,7 +14,7 @@ use core::time::Duration;
 
 use examples::sim::scenario::{CHILD, PEER};
 use examples::sim::{Fate, Kind, LEFT, Plan, RIGHT, Scenario, What, World};
-use ike_core::config::{Dpd, DpdAction};
+use ike_core::config::{Dpd, DpdAction, Lifetime};
 use ike_core::event::{DownReason, Event};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -152,6 +152,68 @@ fn a_nat_rebinds_after_a_renewal_of_the_ike_sa() {
             matches!(event, Event::IkeSaDown { reason: DownReason::PeerDead, .. })
         });
         assert!(!dead);
+        everything_arrives(world);
+    });
+}
+
+/// Message 3 of a renewal is lost for good, and so is what would tell of it. The initiator uses the new pair all the same;
+/// its packets prove what message 3 would, so the responder keeps the pair and no packet meets with nothing.
+#[test]
+fn a_packet_stands_in_for_the_third_message() {
+    Scenario::site_to_site().run(|world| {
+        world.udp(LEFT, RIGHT, 64);
+        world.run_for(5 * SECOND);
+        let child = world.host(LEFT).node.endpoint.child_sas().next().unwrap().handle;
+        let plans = [Plan::Deliver; 2].into_iter().chain([Plan::Drop; 7]);
+        world.link.plan(Kind::Ike, plans);
+        world.request(LEFT, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+        for _ in 0..120 {
+            world.udp(LEFT, RIGHT, 64);
+            world.udp(RIGHT, LEFT, 64);
+            world.run_for(SECOND);
+        }
+        everything_arrives(world);
+        let stats = world.host(RIGHT).node.endpoint.stats();
+        assert_eq!((stats.failed, stats.child_sas_up), (0, 2));
+    });
+}
+
+/// Both renew the IKE SA at once, and the last message of one renewal is lost for good: the left side has two new IKE SAs,
+/// the right one knows only one of them. What goes unanswered under the other does not mean that the peer is dead.
+#[test]
+fn one_of_two_ike_sas_is_unknown_to_the_peer() {
+    let scenario = Scenario::site_to_site()
+        .children(|child| child.lifetime = Lifetime { seconds: 300, kilobytes: 0 })
+        .each(|host| {
+            host.peers[0].adjust(|peer| {
+                peer.dpd = Some(Dpd {
+                    idle: 10 * SECOND,
+                    retry: 2 * SECOND,
+                    tries: 4,
+                    action: DpdAction::Clear,
+                });
+            });
+        });
+    scenario.run(|world| {
+        world.ping(LEFT, RIGHT);
+        world.run_for(40 * SECOND);
+        let plans = [(Plan::Deliver, 9), (Plan::Drop, 1), (Plan::Deliver, 2), (Plan::Drop, 5)];
+        world.link.plan(
+            Kind::Ike,
+            plans.into_iter().flat_map(|(plan, times)| core::iter::repeat_n(plan, times)),
+        );
+        for host in [LEFT, RIGHT] {
+            let ike = world.host(host).node.endpoint.ike_sas().next().unwrap().handle;
+            world.request(host, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+        }
+        world.run_for(40 * SECOND);
+        let ike_sas = |host| world.host(host).node.endpoint.ike_sas().count();
+        assert_eq!((ike_sas(LEFT), ike_sas(RIGHT)), (2, 1));
+        for _ in 0..400 {
+            world.udp(LEFT, RIGHT, 64);
+            world.udp(RIGHT, LEFT, 64);
+            world.run_for(SECOND);
+        }
         everything_arrives(world);
     });
 }

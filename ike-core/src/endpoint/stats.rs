@@ -77,6 +77,25 @@ impl Stats {
     }
 }
 
+/// How many slots of each kind are in use, of those that [`Resources`](crate::Resources) has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// IKE SAs: half open, established, and those whose end the host has not read yet.
+    pub ike_sas: usize,
+    /// Exchanges: under way, and finished ones that still answer duplicates.
+    pub exchanges: usize,
+    /// Pairs of child SAs: in negotiation, up, and those whose end the host has not read yet.
+    pub child_sas: usize,
+}
+
+impl InUse {
+    /// Whether no slot is in use.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.ike_sas == 0 && self.exchanges == 0 && self.child_sas == 0
+    }
+}
+
 /// An IKE SA, for a status program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IkeSaInfo {
@@ -157,6 +176,16 @@ impl Endpoint<'_> {
             replies_lost: self.store.ring.lost,
             events_lost: self.store.diagnostics.lost,
             ..self.stats
+        }
+    }
+
+    /// How many slots are in use.
+    #[must_use]
+    pub fn in_use(&self) -> InUse {
+        InUse {
+            ike_sas: self.store.ikes.used().into(),
+            exchanges: self.store.exchanges.used().into(),
+            child_sas: self.store.children.used().into(),
         }
     }
 

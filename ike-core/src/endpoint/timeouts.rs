@@ -10,6 +10,7 @@ use crate::exchange::OnSilence;
 use crate::exchange::state::State;
 use crate::lifetime;
 use crate::natt::KEEPALIVE;
+use crate::phase2::quick_mode::QuickMode;
 use crate::time::Instant;
 use crate::wire::numbers::ExchangeType;
 
@@ -59,6 +60,11 @@ impl Endpoint<'_> {
                 exchange.deadline = Some(cx.now.after(cx.config.timing.exchange_timeout));
                 return self.refresh_exchange(index);
             }
+            return self.release_exchange(index);
+        }
+        let confirmed = exchange.on_silence == OnSilence::Done
+            && matches!(exchange.state, State::Quick(QuickMode::ExpectConfirmation(_)));
+        if confirmed {
             return self.release_exchange(index);
         }
         let failure = Failure::NoAnswer {

@@ -4,6 +4,7 @@
 use crate::config::DpdAction;
 use crate::endpoint::{Context, Endpoint, Path};
 use crate::event::{DownReason, Role};
+use crate::ike_sa::IkeSa;
 use crate::lifetime::{LifetimeReader, Wish};
 use crate::wire::numbers::{Doi, NotifyType, Phase1Attribute, ProtocolId};
 use crate::wire::{CookiePair, NotifyPayload};
@@ -79,10 +80,19 @@ impl Endpoint<'_> {
         self.refresh_ike(index);
     }
 
-    /// The peer did not answer: everything with it ends.
+    /// The peer did not answer: everything with it ends. Unless there is another IKE SA with it: the peer may not know this
+    /// one, because the last message of its phase 1 was lost for good. Then it ends alone, and the other one is asked.
     fn peer_dead(&mut self, cx: &mut Context<'_>, index: u16, action: DpdAction) {
         let Some(ike) = self.store.ikes.get(index) else { return };
         let (owner, peer, path) = (ike.owner, ike.peer, ike.path);
+        let another = self.store.ikes_by_owner.candidates(owner).find(|other| {
+            let usable = |ike: &IkeSa| ike.owner == owner && ike.is_usable();
+            *other != index && self.store.ikes.get(*other).is_some_and(usable)
+        });
+        if let Some(another) = another {
+            self.end_ike(cx, index, DownReason::PeerDead);
+            return self.ask_at_once(cx, another);
+        }
         let mut lost: heapless::Vec<crate::config::ChildId, { crate::ike_sa::WANTED }> =
             heapless::Vec::new();
         for child in self.store.children_by_owner.candidates(owner) {
@@ -107,6 +117,16 @@ impl Endpoint<'_> {
                 let _ = self.create_child(cx, peer, child, path);
             }
         }
+    }
+
+    /// There is reason to doubt that the peer is alive.
+    fn ask_at_once(&mut self, cx: &Context<'_>, index: u16) {
+        let Some(ike) = self.store.ikes.get_mut(index) else { return };
+        ike.worried(cx);
+        if ike.liveness.worried_since.is_some() && ike.liveness.unanswered == 0 {
+            ike.liveness.due = Some(cx.now);
+        }
+        self.refresh_ike(index);
     }
 
     fn send_probe(
