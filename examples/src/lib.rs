@@ -2,6 +2,7 @@
 //!
 //! - [`hold`]: where packets wait while their security association is being negotiated.
 //! - [`packet`]: IP packets as bytes.
+//! - [`sim`]: hosts on a virtual clock; [`worlds`]: small ones, exhaustively; [`soak`]: long ones.
 //! - [`capture`]: pcap files and the key files with which Wireshark decrypts them.
 
 pub mod capture;
@@ -9,3 +10,5 @@ pub mod hold;
 pub mod host;
 pub mod packet;
 pub mod sim;
+pub mod soak;
+pub mod worlds;

@@ -29,11 +29,13 @@ use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
 use ike_core::config::{ChildId, PeerId};
+use ike_core::event::{Event, Role};
 use ike_core::{Context, Endpoint, Instant};
 
 use crate::packet::{self, Echo, View, protocol};
 
 pub mod host;
+pub mod hostile;
 pub mod link;
 pub mod nat;
 pub mod recorder;
@@ -42,6 +44,7 @@ pub mod scenario;
 pub mod transcript;
 
 pub use host::Host;
+pub use hostile::Hostile;
 pub use link::{Attacker, Injection, Kind, Link, Outcome, Plan, Verdict, Weather};
 pub use nat::Nat;
 pub use recorder::{Fate, Figures, PacketId, Recorder};
@@ -49,6 +52,7 @@ pub use scenario::{ChildPlan, Family, HostPlan, PeerPlan, Scenario};
 pub use transcript::{Entry, Transcript, What};
 
 use host::Action;
+use link::Passage;
 
 /// Which host: its place in the scenario's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +77,10 @@ pub struct World<'w> {
     pub captured: Option<Vec<(Instant, Vec<u8>)>>,
     /// The keys of all SAs there have been, as Wireshark wants them.
     pub keys: Keys,
+    /// Renewals there have been.
+    pub renewals: Renewals,
+    /// Packets that the attacker has put on the link.
+    pub injected: u64,
     seed: u64,
     now: Instant,
     hosts: Vec<Host<'w>>,
@@ -81,6 +89,33 @@ pub struct World<'w> {
     serial: u64,
     rng: ChaCha20Rng,
     echo_sequence: u16,
+}
+
+/// Renewals, counted at the end that began them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Renewals {
+    /// Of pairs of child SAs.
+    pub children: u64,
+    /// Of IKE SAs.
+    pub ike_sas: u64,
+}
+
+impl Renewals {
+    /// Adds those of another world.
+    pub fn add(&mut self, other: Self) {
+        self.children += other.children;
+        self.ike_sas += other.ike_sas;
+    }
+
+    fn count(&mut self, event: &Event) {
+        match event {
+            Event::ChildSaReady { role: Role::Initiator, replaces: Some(_), .. } => {
+                self.children += 1;
+            }
+            Event::IkeSaReplaced { .. } => self.ike_sas += 1,
+            _ => {}
+        }
+    }
 }
 
 /// The keys of all SAs there have been.
@@ -169,6 +204,13 @@ impl<'w> World<'w> {
         self.transcript.push(self.now, What::Note(text.into()));
     }
 
+    /// Writes down what happens, unless nobody wants to read it.
+    fn tell(&mut self, what: impl FnOnce() -> What) {
+        if !self.transcript.quiet {
+            self.transcript.push(self.now, what());
+        }
+    }
+
     /// Where an inner packet is, or how it ended.
     ///
     /// # Panics
@@ -223,7 +265,7 @@ impl<'w> World<'w> {
     /// [`recorder::payload`] with the number that [`Recorder::next_id`] gave.
     pub fn send(&mut self, from: HostId, to: HostId, bytes: &[u8]) -> PacketId {
         let id = self.recorder.sent(from, to, self.now, bytes);
-        self.transcript.push(self.now, What::Inside { host: from, packet: bytes.to_vec() });
+        self.tell(|| What::Inside { host: from, packet: bytes.to_vec() });
         let actions = self.hosts[from.0].packet_out(self.now, bytes);
         self.carry_out(from, actions);
         id
@@ -232,15 +274,12 @@ impl<'w> World<'w> {
     /// Puts a packet on the link that no host sent.
     pub fn inject(&mut self, packet: Vec<u8>) {
         let at = self.now.after(self.link.weather.delay);
-        self.transcript.push(
-            self.now,
-            What::OnLink {
-                from: None,
-                packet: packet.clone(),
-                outcome: Outcome::Passed,
-                inner: None,
-            },
-        );
+        self.tell(|| What::OnLink {
+            from: None,
+            packet: packet.clone(),
+            outcome: Outcome::Passed,
+            inner: None,
+        });
         self.arrange(
             at,
             Due::Arrival(Flight { from: None, packet, inner: None, corrupted: false }),
@@ -378,10 +417,13 @@ impl<'w> World<'w> {
                     }
                     self.transcript.push(self.now, What::Dropped { host, why });
                 }
-                Action::Event(event) => self.transcript.push(self.now, What::Event { host, event }),
+                Action::Event(event) => {
+                    self.renewals.count(&event);
+                    self.transcript.push(self.now, What::Event { host, event });
+                }
                 Action::Ignored(why) => self.transcript.push(self.now, What::Ignored { host, why }),
                 Action::Installed { direction, spi, keys } => {
-                    self.keys.esp.insert(keys);
+                    self.keys.esp.extend(keys);
                     self.transcript.push(self.now, What::Installed { host, direction, spi });
                 }
                 Action::IkeKey { cookie, key } => {
@@ -433,6 +475,7 @@ impl<'w> World<'w> {
         let mut injections = Vec::new();
         let attacker = self.attacker.as_mut();
         let verdict = attacker.map(|attacker| attacker.sees(self.now, &packet, &mut injections));
+        self.injected += injections.len() as u64;
         for Injection { after, packet } in injections {
             let at = self.now.after(after);
             self.arrange(
@@ -454,17 +497,16 @@ impl<'w> World<'w> {
         if let Some(id) = inner {
             self.recorder.moved(id, Fate::OnTheLink);
         }
-        let flight = Flight {
-            from: Some(from),
-            packet: packet.clone(),
-            inner,
-            corrupted: passage.outcome == Outcome::Corrupted,
-        };
-        for at in passage.arrivals {
-            self.arrange(at, Due::Arrival(flight.clone()));
+        let Passage { outcome, arrivals } = passage;
+        self.tell(|| What::OnLink { from: Some(from), packet: packet.clone(), outcome, inner });
+        let corrupted = outcome == Outcome::Corrupted;
+        let flight = Flight { from: Some(from), packet, inner, corrupted };
+        if let [first, copies @ ..] = arrivals.as_slice() {
+            for at in copies {
+                self.arrange(*at, Due::Arrival(flight.clone()));
+            }
+            self.arrange(*first, Due::Arrival(flight));
         }
-        let outcome = passage.outcome;
-        self.transcript.push(self.now, What::OnLink { from: Some(from), packet, outcome, inner });
     }
 
     /// A packet that was under way reaches nobody.
@@ -516,7 +558,7 @@ impl<'w> World<'w> {
         self.carry_out(HostId(index), actions);
         if let Some(id) = inner.filter(|_| corrupted) {
             // Whatever the host said of it: it was the link that broke it.
-            self.recorder.moved(id, Fate::LostByLink);
+            self.recorder.moved(id, Fate::Corrupted);
         }
     }
 }

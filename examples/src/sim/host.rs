@@ -45,6 +45,7 @@ pub struct Host<'w> {
     pub(super) nat: Option<usize>,
     pub(super) routes: Vec<Route>,
     pub(super) work_due: bool,
+    pub(super) keys_wanted: bool,
     pub(super) policies: Vec<SpdEntry>,
     pub(super) spare: Vec<Memory<'w>>,
     rng: ChaCha20Rng,
@@ -69,7 +70,7 @@ pub(super) enum Action {
     Dropped { inner: Option<PacketId>, why: Dropped },
     Event(Event),
     Ignored(Discard),
-    Installed { direction: Direction, spi: Spi, keys: String },
+    Installed { direction: Direction, spi: Spi, keys: Option<String> },
     IkeKey { cookie: [u8; 8], key: Vec<u8> },
 }
 
@@ -93,6 +94,7 @@ impl<'w> Host<'w> {
             nat: None,
             routes: Vec::new(),
             work_due: false,
+            keys_wanted: true,
             policies: Vec::new(),
             spare: Vec::new(),
             rng,
@@ -208,7 +210,12 @@ impl<'w> Host<'w> {
         let now = self.clock(now);
         self.node.work_at_once = self.work_time.is_zero();
         let mut cx = Context { now, rng: &mut self.rng, config: &self.config };
-        let mut out = Outbox { routes: &self.routes, inner: None, actions: Vec::new() };
+        let mut out = Outbox {
+            routes: &self.routes,
+            keys_wanted: self.keys_wanted,
+            inner: None,
+            actions: Vec::new(),
+        };
         call(&mut self.node, &mut cx, &mut out);
         out.actions
     }
@@ -217,6 +224,7 @@ impl<'w> Host<'w> {
 /// Collects what a node asks for. `inner` is the packet in hand: the one being sealed, or the one being opened.
 struct Outbox<'h> {
     routes: &'h [Route],
+    keys_wanted: bool,
     inner: Option<PacketId>,
     actions: Vec<Action>,
 }
@@ -262,7 +270,8 @@ impl Outside for Outbox<'_> {
     }
 
     fn event(&mut self, endpoint: &Endpoint<'_>, event: &Event) {
-        if let Event::IkeSaUp { ike, .. } = event
+        if self.keys_wanted
+            && let Event::IkeSaUp { ike, .. } = event
             && let Some((cookies, key)) = endpoint.danger_keylog(*ike)
         {
             self.actions.push(Action::IkeKey { cookie: cookies.initiator.0, key: key.to_vec() });
@@ -271,7 +280,7 @@ impl Outside for Outbox<'_> {
     }
 
     fn installing(&mut self, direction: Direction, params: &mut SaParams) {
-        let keys = capture::esp_line(params);
+        let keys = self.keys_wanted.then(|| capture::esp_line(params));
         self.actions.push(Action::Installed { direction, spi: params.spi, keys });
     }
 }

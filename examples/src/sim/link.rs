@@ -237,7 +237,7 @@ fn travel(weather: &Weather, rng: &mut ChaCha20Rng) -> Duration {
 }
 
 /// Draws only if it matters, so that fair weather takes nothing from the generator.
-fn chance(percent: f64, rng: &mut ChaCha20Rng) -> bool {
+pub(super) fn chance(percent: f64, rng: &mut ChaCha20Rng) -> bool {
     percent > 0.0 && f64::from(rng.next_u32()) < percent / 100.0 * f64::from(u32::MAX)
 }
 

@@ -49,6 +49,8 @@ pub enum Fate {
     OnTheLink,
     /// The link lost it.
     LostByLink,
+    /// The link broke it.
+    Corrupted,
     /// A host dropped it, although the link had not.
     Dropped(Dropped),
     /// It came out at another host, or not as it was sent.
@@ -62,6 +64,7 @@ impl fmt::Display for Fate {
             Self::Held => f.write_str("held for an SA"),
             Self::OnTheLink => f.write_str("on the link"),
             Self::LostByLink => f.write_str("lost by the link"),
+            Self::Corrupted => f.write_str("corrupted by the link"),
             Self::Dropped(why) => write!(f, "dropped: {why:?}"),
             Self::Astray => f.write_str("astray"),
         }
@@ -101,7 +104,7 @@ pub struct Figures {
     pub twice: u64,
     /// Those that the link delivered, or never got, and that did not come out.
     pub lost: u64,
-    /// Those that the link lost.
+    /// Those that the link lost, or broke.
     pub lost_by_link: u64,
     /// Those that are still under way or held.
     pub waiting: u64,
@@ -224,7 +227,7 @@ impl Recorder {
             match packet.fate {
                 Fate::Delivered => {}
                 Fate::Held | Fate::OnTheLink => sums.waiting += 1,
-                Fate::LostByLink => sums.lost_by_link += 1,
+                Fate::LostByLink | Fate::Corrupted => sums.lost_by_link += 1,
                 Fate::Astray => sums.astray += 1,
                 Fate::Dropped(why) => {
                     sums.lost += 1;

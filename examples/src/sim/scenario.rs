@@ -28,7 +28,7 @@ use super::link::{Link, Weather};
 use super::nat::Nat;
 use super::recorder::Recorder;
 use super::transcript::Transcript;
-use super::{Host, HostId, Keys, LEFT, RIGHT, World};
+use super::{Host, HostId, Keys, LEFT, RIGHT, Renewals, World};
 use crate::host::Node;
 
 /// The memory of one simulated engine.
@@ -58,6 +58,8 @@ pub struct Scenario {
     pub weather: Weather,
     /// Whether to keep every packet that is put on the link.
     pub capture: bool,
+    /// Whether nobody writes down what happens: for worlds by the thousand. The transcript and the keys stay empty.
+    pub quiet: bool,
     /// How often a host can begin: one more than the restarts that the test asks for.
     pub lives: usize,
 }
@@ -194,7 +196,15 @@ impl Scenario {
     /// Hosts that do not know each other yet.
     #[must_use]
     pub fn of_hosts(hosts: Vec<HostPlan>) -> Self {
-        Self { seed: 1, hosts, nats: Vec::new(), weather: Weather::FAIR, capture: false, lives: 1 }
+        Self {
+            seed: 1,
+            hosts,
+            nats: Vec::new(),
+            weather: Weather::FAIR,
+            capture: false,
+            quiet: false,
+            lives: 1,
+        }
     }
 
     /// Makes two hosts peers, with a tunnel between the subnets behind them.
@@ -295,16 +305,23 @@ impl Scenario {
             .enumerate()
             .map(|(index, ((plan, lives), peers))| {
                 let memory = lives.iter_mut().map(MemoryOfOneLife::lend).collect();
-                plan.build(self.host_rng(index), memory, peers)
+                let mut host = plan.build(self.host_rng(index), memory, peers);
+                host.keys_wanted = !self.quiet;
+                host
             })
             .collect();
         let mut world = World {
             link: Link::new(self.weather),
             nats: self.nats.iter().copied().map(Nat::new).collect(),
             recorder: Recorder::default(),
-            transcript: Transcript::new(self.hosts.iter().map(|host| host.name.clone()).collect()),
+            transcript: Transcript::new(
+                self.hosts.iter().map(|host| host.name.clone()).collect(),
+                self.quiet,
+            ),
             captured: self.capture.then(Vec::new),
             keys: Keys::default(),
+            renewals: Renewals::default(),
+            injected: 0,
             seed: self.seed,
             now: Instant::ZERO,
             hosts,

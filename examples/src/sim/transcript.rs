@@ -108,13 +108,14 @@ pub struct Transcript {
     entries: VecDeque<Entry>,
     forgotten: usize,
     room: usize,
+    pub(super) quiet: bool,
 }
 
 impl Transcript {
     const ROOM: usize = 4096;
 
-    pub(super) fn new(names: Vec<String>) -> Self {
-        Self { names, entries: VecDeque::new(), forgotten: 0, room: Self::ROOM }
+    pub(super) fn new(names: Vec<String>, quiet: bool) -> Self {
+        Self { names, entries: VecDeque::new(), forgotten: 0, room: Self::ROOM, quiet }
     }
 
     /// Remembers so many entries from now on.
@@ -123,6 +124,9 @@ impl Transcript {
     }
 
     pub(super) fn push(&mut self, at: Instant, what: What) {
+        if self.quiet {
+            return;
+        }
         self.entries.push_back(Entry { at, what });
         while self.entries.len() > self.room {
             self.entries.pop_front();

@@ -3,8 +3,12 @@
 //! [`Toy`] is a real group, of 61 bits: both sides compute the same secret in a microsecond, so that a simulator can
 //! run thousands of handshakes. [`Recorded`] gives back what a recorded session used.
 
-use super::{DhError, DhGroup, PublicValueError, Step, WorkMemory};
+use super::{Crypto, DhError, DhGroup, PublicValueError, Step, WorkMemory, soft};
 use crate::wire::numbers::GroupDescription;
+
+/// Everything in software, but for the Diffie-Hellman, which is [`Toy::MODP_2048`].
+pub static CRYPTO: Crypto =
+    Crypto { hashes: soft::HASHES, ciphers: soft::CIPHERS, groups: &[&Toy::MODP_2048] };
 
 /// The integers modulo 2^61 - 1, under the number and with the lengths of another group.
 #[derive(Clone, Copy, Debug)]

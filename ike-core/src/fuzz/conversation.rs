@@ -15,8 +15,7 @@ use crate::config::{
     ChildConfig, ChildId, Config, EspProposal, Lifetime, Limits, PeerConfig, PeerId, Phase1Cipher,
     Phase1Proposal, Secret, Timing,
 };
-use crate::crypto::toy::Toy;
-use crate::crypto::{Crypto, soft};
+use crate::crypto::toy;
 use crate::event::Event;
 use crate::natt::{Classified, classify};
 use crate::wire::numbers::{GroupDescription, HashAlgorithm};
@@ -31,9 +30,6 @@ const DATAGRAM: usize = MESSAGE + 4;
 const HALF_A_MINUTE: u64 = 30_000;
 
 type Bytes = Vec<u8, DATAGRAM>;
-
-static CRYPTO: Crypto =
-    Crypto { hashes: soft::HASHES, ciphers: soft::CIPHERS, groups: &[&Toy::MODP_2048] };
 
 const PHASE1: &[Phase1Proposal] = &[Phase1Proposal {
     cipher: Phase1Cipher::AesCbc(128),
@@ -353,7 +349,7 @@ fn converse(script: &[u8], rest: u64) -> [usize; 2] {
     let peers_b = [PeerConfig::new(PeerId(1), b, a, psk, PHASE1, &children_b)];
     let config_a = Config {
         peers: &peers_a,
-        crypto: &CRYPTO,
+        crypto: &toy::CRYPTO,
         timing: Timing::DEFAULT,
         limits: Limits::DEFAULT,
     };
