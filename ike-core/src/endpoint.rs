@@ -609,13 +609,19 @@ impl<'s> Endpoint<'s> {
         // old pair's lifetime: should both have begun one, neither then deletes what the other has just made.
         let (Some(old), Role::Initiator) = (replaces, role) else { return };
         if let Some(sa) = self.child_mut(old).filter(|sa| sa.is_live()) {
-            sa.phase = child_sa::Phase::Replaced;
             sa.successor = handle;
-            sa.schedule.soft = None;
-            let end = cx.now.after(cx.config.timing.overlap);
-            sa.schedule.hard = Some(sa.schedule.hard.map_or(end, |hard| hard.min(end)));
-            self.refresh_child(old.index);
+            self.retire_child(cx, old.index);
         }
+    }
+
+    /// A pair that another one has taken the place of receives for a while, and is deleted.
+    pub(crate) fn retire_child(&mut self, cx: &Context<'_>, index: u16) {
+        let Some(sa) = self.store.children.get_mut(index) else { return };
+        sa.phase = child_sa::Phase::Replaced;
+        sa.schedule.soft = None;
+        let end = cx.now.after(cx.config.timing.overlap);
+        sa.schedule.hard = Some(sa.schedule.hard.map_or(end, |hard| hard.min(end)));
+        self.refresh_child(index);
     }
 
     /// The pair `old` carries nothing any more: what is to take its place does so now, rather than when its time has come.

@@ -90,7 +90,11 @@ impl Endpoint<'_> {
             *other != index && self.store.ikes.get(*other).is_some_and(usable)
         });
         if let Some(another) = another {
+            let began_anew = self.heard_on_newer(index, another);
             self.end_ike(cx, index, DownReason::PeerDead);
+            if began_anew {
+                self.doubt_children(cx, another);
+            }
             return self.ask_at_once(cx, another);
         }
         let mut lost: heapless::Vec<crate::config::ChildId, { crate::ike_sa::WANTED }> =
@@ -115,6 +119,37 @@ impl Endpoint<'_> {
         if action == DpdAction::Restart {
             for child in lost {
                 let _ = self.create_child(cx, peer, child, path);
+            }
+        }
+    }
+
+    /// Whether the IKE SA `other` is newer than this one, and the peer was heard on it later: it has begun anew, say, and no
+    /// INITIAL-CONTACT told of it.
+    fn heard_on_newer(&self, this: u16, other: u16) -> bool {
+        let ikes = &self.store.ikes;
+        let heard = |index| ikes.get(index).map(|ike| ike.liveness.heard);
+        ikes.serial(other) > ikes.serial(this) && heard(other) > heard(this)
+    }
+
+    /// Whether the peer still has the children from before this IKE SA, nobody knows: a renewal under it does no harm if it
+    /// has, and heals it if not. Those that the peer itself has renewed meanwhile are retired.
+    fn doubt_children(&mut self, cx: &Context<'_>, ike: u16) {
+        let Some(owner) = self.store.ikes.get(ike).map(|ike| ike.owner) else { return };
+        let begun = self.store.ikes.serial(ike);
+        let mut next = self.store.children_by_owner.candidates(owner).next();
+        while let Some(child) = next {
+            next = self.store.children_by_owner.behind(child);
+            let before = self.store.children.serial(child) < begun;
+            let Some(sa) = self.store.children.get_mut(child) else { continue };
+            if sa.owner != owner || !before || !sa.is_live() {
+                continue;
+            }
+            match &mut sa.schedule.soft {
+                Some(soft) => {
+                    *soft = cx.now;
+                    self.refresh_child(child);
+                }
+                None => self.retire_child(cx, child),
             }
         }
     }

@@ -175,8 +175,12 @@ impl Duo {
     }
 
     /// A forgets everything, as if its power had failed.
-    pub(crate) fn restart_a(&mut self, change: impl Fn(Who, &mut PeerConfig<'static>)) {
-        self.a = Side::new::<4, 12, 12>(A, 1, &change);
+    pub(crate) fn restart_a(
+        &mut self,
+        children: u8,
+        change: impl Fn(Who, &mut PeerConfig<'static>),
+    ) {
+        self.a = Side::new::<4, 12, 12>(A, children, &change);
         self.a.rng = ChaCha20Rng::seed_from_u64(77);
     }
 

@@ -91,7 +91,7 @@ fn initial_contact_ends_what_was_before_it() {
         };
         let mut duo = Duo::up(change);
         let old = duo.child(B);
-        duo.restart_a(change);
+        duo.restart_a(1, change);
         duo.create_child(A, CHILD).unwrap();
         duo.run(3_000);
         let ended = duo.b.events.iter().any(|event| {

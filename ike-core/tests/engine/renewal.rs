@@ -90,6 +90,53 @@ fn traffic_of_an_adopted_pair_is_noted() {
     assert!(duo.a.events.iter().any(dead), "{:?}", duo.a.events);
 }
 
+/// The peer begins anew and says nothing of it, as strongSwan does with aggressive mode. Its old IKE SA answers no question
+/// and ends; that it is alive the new one has shown, which stays. The child that the peer did not set up again comes up
+/// under it.
+#[test]
+fn a_peer_that_began_anew_is_not_dead() {
+    let second = Duration::from_secs(1);
+    for action in [DpdAction::Clear, DpdAction::Restart] {
+        let change = |_, peer: &mut ike_core::config::PeerConfig<'static>| {
+            peer.exchange = Phase1Mode::Aggressive;
+            peer.danger_answer_aggressive_psk = true;
+            peer.initial_contact = false;
+            peer.dpd = Some(Dpd { idle: 2 * second, retry: second, tries: 2, action });
+        };
+        let mut duo = Duo::sized::<4, 12, 12>(2, change);
+        for child in [CHILD, ChildId(2)] {
+            duo.create_child(A, child).unwrap();
+            duo.run(1_500);
+        }
+        let old = duo.ike(B);
+        let (sent, child) = (Traffic { sent: true, received: false }, duo.child(B));
+        duo.call(B, |endpoint, cx| endpoint.note_traffic(cx, child, sent));
+        duo.run_while(duo.now + 500, |_, _| false);
+        duo.restart_a(2, change);
+        duo.create_child(A, CHILD).unwrap();
+        duo.run(10_000);
+        let down: Vec<_> = duo
+            .b
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::IkeSaDown { ike, reason, .. } => Some((*ike, *reason)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(down, [(old, DownReason::PeerDead)], "{action:?}");
+        assert_eq!(duo.children(A), 2, "{action:?}: {:?}", duo.a.events);
+        duo.run(30_000);
+        assert_eq!((duo.children(A), duo.children(B)), (2, 2), "{action:?}: {:?}", duo.b.events);
+
+        // Dead at last, it is found out on the new one.
+        let child = duo.b.endpoint.child_sas().find(|child| !child.replaced).unwrap().handle;
+        duo.call(B, |endpoint, cx| endpoint.note_traffic(cx, child, sent));
+        duo.run_while(duo.now + 10_000, |_, _| false);
+        assert_eq!(duo.children(B), 0, "{action:?}: {:?}", duo.b.events);
+    }
+}
+
 /// The third message of aggressive mode is lost. Nobody asks for it; it goes out again with the quick mode behind it.
 #[test]
 fn a_lost_third_message_of_aggressive_mode_heals() {
