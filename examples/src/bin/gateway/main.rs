@@ -42,9 +42,13 @@ const SIZES: Sizes = Sizes { ike_sas: 64, exchanges: 128, child_sas: 256, messag
 /// Where a running gateway listens for `status`, if nothing else is said.
 const CONTROL: &str = "/run/ike-gateway.sock";
 
-/// An IKEv1/IPsec gateway.
+/// An IKEv1/IPsec gateway for Linux, on a TUN device and UDP sockets.
 #[derive(Parser)]
-#[command(version, about, after_help = "Logs go to standard error; RUST_LOG=debug shows more.")]
+#[command(
+    version,
+    after_help = "examples/gateway/site.toml explains the configuration. Logs go to standard error; RUST_LOG=debug shows \
+                  more."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -54,7 +58,7 @@ struct Cli {
 enum Command {
     /// Brings up what the configuration says and forwards packets until it is interrupted.
     Run(Run),
-    /// Reports mistakes in a configuration, with the line and the reason.
+    /// Reports mistakes in a configuration, and what is weak in it, with the line and the reason.
     Check {
         /// The configuration.
         #[arg(long)]
@@ -98,8 +102,8 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => run(&arguments),
         Command::Check { config } => match load(&config) {
-            Ok(site) => {
-                println!("{}: {}", config.display(), summary(&site));
+            Ok((site, warnings)) => {
+                println!("{}: {}", config.display(), summary(&site, warnings));
                 ExitCode::SUCCESS
             }
             Err(code) => code,
@@ -108,8 +112,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the configuration and says what is wrong with it, warnings included.
-fn load(path: &Path) -> Result<Site, ExitCode> {
+/// Reads the configuration and says what is wrong with it; with how many warnings.
+fn load(path: &Path) -> Result<(Site, usize), ExitCode> {
     let refuse = ExitCode::from(CONFIGURATION);
     let site = Site::load(path).map_err(|mistakes| {
         for mistake in mistakes {
@@ -127,13 +131,13 @@ fn load(path: &Path) -> Result<Site, ExitCode> {
     if findings.iter().any(|(severity, _)| *severity == Severity::Error) {
         return Err(refuse);
     }
-    Ok(site)
+    Ok((site, findings.len()))
 }
 
-fn summary(site: &Site) -> String {
+fn summary(site: &Site, warnings: usize) -> String {
     let children: usize = site.peers.iter().map(|peer| peer.children.len()).sum();
     format!(
-        "no mistakes; peers: {}, children: {children}, policies: {}",
+        "no mistakes, warnings: {warnings}; peers: {}, children: {children}, policies: {}",
         site.peers.len(),
         site.policies.len()
     )
@@ -146,7 +150,7 @@ fn run(arguments: &Run) -> ExitCode {
     use tracing::level_filters::LevelFilter;
 
     let site = match load(&arguments.config) {
-        Ok(site) => site,
+        Ok((site, _)) => site,
         Err(code) => return code,
     };
     let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
