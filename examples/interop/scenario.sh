@@ -29,6 +29,7 @@ TS_A=10.1.0.0/24 TS_B=10.2.0.0/24       # the networks
 TS_A_AT_B= TS_B_AT_A=                   # what the other side believes them to be
 FAMILY=4 INNER=4                        # towards a KERNEL: of the hosts, and of the networks
 CLEAR='net 10.0.0.0/8'                  # what must not be seen between the hosts
+NEIGHBOURS='ip6 proto 0 or (icmp6 and ip6[40] >= 133 and ip6[40] <= 137)' # what IPv6 has to ask them
 EXPECT=up                               # or fail
 SWAN_CONN= SWAN_CHILD= SWAN_CHARON=     # more lines for strongSwan: connection, child, charon
 OUR_PEER= OUR_CHILD= OUR_TOP=           # more lines for the gateway: [[peer]], [[peer.child]], whole tables

@@ -9,5 +9,4 @@ gcm) ESP=aes256gcm16 ;;
 esac
 if [[ $esn == esn ]]; then ESP=$ESP-esn; fi
 OUR_PEER='nat_traversal = "off"'
-# Nothing but ESP, IKE, and what IPv6 asks its neighbours.
-CLEAR='not (esp or udp port 500 or ip6 proto 0 or (icmp6 and ip6[40] >= 133 and ip6[40] <= 137))'
+CLEAR="not (esp or udp port 500 or $NEIGHBOURS)"

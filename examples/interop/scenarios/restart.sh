@@ -1,14 +1,18 @@
-# cases: ours theirs
-DESC="$CASE is killed without a word and begins anew"
+# cases: ours theirs ours-aggressive theirs-aggressive
+DESC="${CASE%-*} is killed without a word and begins anew"
+[[ $CASE != *-aggressive ]] || MODE=aggressive
 OUR_ONCE=
+OUR_TOP='[timing]
+overlap = "2s"'
 SWAN_CONN='unique = replace'
 SWAN_CHILD='start_action = none'
 OUR_PEER='dpd = { idle = "1s", retry = "1s", tries = 2, action = "restart" }'
+one_of_theirs() { [[ $(theirs --list-sas | grep -c ESTABLISHED) == 1 ]]; }
 steps() {
     up
     pings 3
     local side=$OURS at
-    if [[ $CASE == theirs ]]; then
+    if [[ $CASE == theirs* ]]; then
         if [[ $OURS == a ]]; then side=b; else side=a; fi
     fi
     at=$(dir "$side")
@@ -27,6 +31,20 @@ steps() {
         up
     fi
     pings 5
+    # The side that begins anew says so, with INITIAL-CONTACT; but strongSwan does not with aggressive mode, where we find out
+    # that it answers no question about the old IKE SA, and it compares identities.
+    local patience=1
+    case $CASE-$OURS in
+    ours-a) want_log b 'received INITIAL_CONTACT' ;;
+    theirs-b) our_log 'IKE SA down: the peer began anew' ;;
+    theirs-aggressive-b)
+        our_log 'IKE SA down: the peer is dead' 15
+        [[ $(count_log "$(log b)" 'tunnel down') == 0 ]] || fail "the tunnel was down"
+        pings 5
+        ;;
+    ours-aggressive-a) patience=20 ;;
+    esac
+    wait_for $patience one_of_theirs || true
     [[ $(theirs --list-sas | grep -c ESTABLISHED) == 1 ]] || fail "strongSwan has $(theirs --list-sas | grep -c ESTABLISHED) IKE SAs"
     [[ $(status --json | grep -c '"cookies"') == 1 ]] || fail "we have $(status --json | grep -c '"cookies"') IKE SAs"
     down_by_a

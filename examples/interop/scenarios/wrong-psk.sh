@@ -4,11 +4,11 @@ MODE=$CASE
 PSK_A=right-secret-1234 PSK_B=wrong-secret-1234
 EXPECT=fail
 # A responder of main mode cannot tell a wrong key from noise, and one of aggressive mode is left alone: it goes on.
-if [[ $OURS == b ]]; then
-    OUR_ONCE=
-    OUR_TOP='[timing]
+SWAN_CHARON='half_open_timeout = 5'
+OUR_TOP='[timing]
+retransmit_tries = 3
 exchange_timeout = "5s"'
-fi
+[[ $OURS == a ]] || OUR_ONCE=
 steps() {
     up
     case $CASE-$OURS in
