@@ -12,7 +12,7 @@ lifetime_policy = "claim"'
     ;;
 theirs) SWAN_CONN='rekey_time = 4s
     rand_time = 0s
-    over_time = 5s' ;;
+    over_time = 10s' ;;
 esac
 steps() {
     up
