@@ -107,16 +107,18 @@ impl<'s> Sad<'s> {
         Ok(())
     }
 
-    /// Puts the SA in front of the others of its policy, or in the place of the one that it succeeds. Whether the
-    /// set of slots in use changed: if not, what a flow cache knows is still right.
+    /// Puts the SA in front of the others of its policy, or in the place of the one that it succeeds. Whether a flow may
+    /// have to use another slot than before: if not, what a flow cache knows is still right.
     pub(crate) fn install_outbound(&mut self, sa: OutboundSa) -> Result<bool, InstallError> {
         let policy = sa.association.policy;
         let held = Held { sa, told: Raised::default() };
         if let Some(slot) = self.predecessor(&held.sa)
             && let Some(place) = self.outbound.get_mut(slot)
         {
+            // Flows that had left an SA that ended come back to its successor.
+            let ended = place.sa.raised.hard;
             *place = held;
-            return Ok(false);
+            return Ok(ended);
         }
         let newest = self.outbound_index.get(policy.0);
         let slot = self.outbound.insert(held).ok_or(InstallError::Full)?;

@@ -4,6 +4,10 @@
 #[doc = include_str!("manual/compliance.md")]
 pub mod compliance {}
 
+/// The rules that do not bend, with the tests that show them and how those were seen to fail.
+#[doc = include_str!("manual/rules.md")]
+pub mod rules {}
+
 /// What went wrong with other implementations, row by row, with the test that shows how it is here.
 #[doc = include_str!("manual/hazards.md")]
 pub mod hazards {}

@@ -128,3 +128,34 @@ fn no_number_and_no_iv_is_used_twice() {
     }
     assert!(survived > 10, "only {survived} lives with packets and restarts");
 }
+
+/// Near its last number an SA asks to be renewed, once; behind it there is nothing: it never starts over (RFC 4303 §3.3.3).
+#[test]
+fn the_last_numbers_ask_for_a_successor() {
+    for esn in [false, true] {
+        let mut sa = params(AES_SHA1, V4, Encap::None, A, 0x1000);
+        sa.esn = esn;
+        let end = if esn { u64::MAX } else { u64::from(u32::MAX) };
+        let mut state = OutboundSa::new(sa, &mut rng()).unwrap().export(0, 1);
+        // As exported after so many packets: the number stands behind 24 bytes.
+        state[24..32].copy_from_slice(&(end - 3).to_be_bytes());
+        let mut tables = Tables::<4, 4, 0>::new();
+        let mut processor = Processor::new(&mut tables, Settings::DEFAULT);
+        let entry = SpdEntry::new(PolicyId(1), tunnel_selectors(true), Policy::PROTECT);
+        processor.set_policies(&[entry]).unwrap();
+        let mut sa = params(AES_SHA1, V4, Encap::None, A, 0x1000);
+        sa.esn = esn;
+        processor.import_outbound(sa, &state, 1, &mut rng()).unwrap();
+        let mut told = vec![];
+        for number in 0..5 {
+            let verdict = Buffer::new(&udp_v4(40, 0)).outbound(&mut processor);
+            assert_eq!(matches!(verdict, Outbound::Send { .. }), number < 3, "{verdict:?}");
+            told.extend(core::iter::from_fn(|| processor.poll_notice()));
+        }
+        let spi = Spi::new(0x1000).unwrap();
+        let low = Notice::SequenceLow { owner: A, spi };
+        let hard = Notice::HardExpired { owner: A, direction: Direction::Outbound, spi };
+        told.retain(|notice| [low, hard].contains(notice));
+        assert_eq!(told, [low, hard], "ESN {esn}");
+    }
+}

@@ -171,6 +171,11 @@ impl Endpoint<'_> {
 
     /// Ends a pair of child SAs and tells the peer.
     ///
+    /// Nothing answers a Delete (RFC 2408 §3.15). Should it be lost, the peer sends into nothing until its own pair is
+    /// renewed or at its end: no probe shows it, since the IKE SA is well, and an INVALID-SPI of ours would be a hint and no
+    /// more. The data plane counts such packets as of an unknown SPI; a host that sees them go on may delete the IKE SA, whose
+    /// Deletes go twice.
+    ///
     /// # Errors
     ///
     /// [`ApiError::Stale`].

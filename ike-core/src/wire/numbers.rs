@@ -131,6 +131,7 @@ code_points! {
         AES_GCM_16 = 20, "AES-GCM-16";
         CAMELLIA_CBC = 22, "Camellia-CBC";
         NULL_AUTH_AES_GMAC = 23, "NULL-AUTH-AES-GMAC";
+        // Not registered for IKEv1: RFC 7634 §6 has it for IKEv2, and strongSwan uses the same here.
         CHACHA20_POLY1305 = 28, "ChaCha20-Poly1305";
     }
 }

@@ -12,6 +12,8 @@ use ike_core::event::Event;
 use crate::duo::Who::{A, B};
 use crate::duo::{CHILD, Duo, Sent, mirror};
 
+const AGGRESSIVE: u8 = 4;
+
 /// Somebody who speaks as A does, from another address, with a cookie of its own.
 struct Stranger {
     duo: Duo,
@@ -59,6 +61,10 @@ impl Stranger {
             self.first = self.duo.turn(A).pop();
         }
         let mut message = self.first.clone().unwrap().1;
+        // Another cookie, and it is somebody's first message again.
+        if message[18] == AGGRESSIVE && fate.next_u32().is_multiple_of(2) {
+            fate.fill_bytes(&mut message[..8]);
+        }
         if fate.next_u32().is_multiple_of(4) {
             let at = fate.next_u32() as usize % message.len();
             message[at] ^= 1 << (fate.next_u32() % 8);
@@ -72,12 +78,18 @@ struct Told {
     aggressive: f64,
 }
 
-/// A hundred seconds among strangers, with somebody known up from the start.
+/// A minute or two among strangers, or a few seconds in a crowd, with somebody known up from the start.
 fn world(seed: u64, told: &mut Told) {
     let mut fate = ChaCha20Rng::seed_from_u64(seed);
-    let mut duo = Duo::sized::<6, 8, 8>(1, open(Phase1Mode::Main));
-    let limits = Limits { half_open: 4, unproven_dh_per_second: 3, ..Limits::DEFAULT };
-    duo.b.config.limits = limits;
+    let crowd = seed % 2 == 1;
+    let mut duo = if crowd {
+        Duo::sized::<24, 24, 8>(1, open(Phase1Mode::Main))
+    } else {
+        Duo::sized::<6, 8, 8>(1, open(Phase1Mode::Main))
+    };
+    let (room, half_open, pause) = if crowd { (23, 20, 20) } else { (5, 4, 400) };
+    duo.b.config.limits =
+        Limits { half_open, half_open_per_source: 8, unproven_dh_per_second: 3, ..Limits::DEFAULT };
     duo.create_child(A, CHILD).unwrap();
     duo.run(1_000);
     assert_eq!(duo.children(B), 1);
@@ -90,7 +102,7 @@ fn world(seed: u64, told: &mut Told) {
         .collect();
     let mut operations: Vec<u64> = vec![];
     for _ in 0..600 {
-        duo.now += u64::from(fate.next_u32() % 400);
+        duo.now += u64::from(fate.next_u32() % pause);
         let who = &mut strangers[fate.next_u32() as usize % 12];
         let path = who.path();
         who.duo.now = duo.now;
@@ -120,7 +132,7 @@ fn world(seed: u64, told: &mut Told) {
         }
         // Half-open and unproven at any moment.
         let half_open = duo.b.endpoint.ike_sas().filter(|ike| !ike.established);
-        assert!(half_open.count() <= 5, "more than the storage allows beside what is up");
+        assert!(half_open.count() <= room, "more than the storage allows beside what is up");
         // Work: how many operations begin, and when.
         let (before, now) = (operations.len(), duo.now);
         while let Some(job) = duo.call(B, |endpoint, cx| endpoint.take_work(cx)) {
