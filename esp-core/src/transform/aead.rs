@@ -338,28 +338,22 @@ impl BlockCipherEncClosure for Single<'_> {
 
 /// The blocks whose encryption is the key stream: the nonce and a number that starts at 1 (RFC 4106 §3.1).
 struct Counter {
-    nonce: [[u8; 4]; 3],
+    /// The nonce as the front of a little-endian number, so that blocks are made in registers.
+    nonce: u128,
     next: u32,
 }
 
 impl Counter {
-    const fn new(salt: &Salt, iv: [u8; IV]) -> Self {
-        let [i0, i1, i2, i3, i4, i5, i6, i7] = iv;
-        Self { nonce: [salt.0, [i0, i1, i2, i3], [i4, i5, i6, i7]], next: 1 }
+    fn new(salt: &Salt, iv: [u8; IV]) -> Self {
+        Self { nonce: u128::from_le_bytes(padded(&nonce(salt, iv))), next: 1 }
     }
 
     /// The next block. A packet is far too short for them to run out.
     #[inline(always)]
     fn next(&mut self) -> Block {
-        let [a, b, c] = self.nonce;
-        let mut block = Block::default();
-        for (to, from) in
-            block.0.as_chunks_mut().0.iter_mut().zip([a, b, c, self.next.to_be_bytes()])
-        {
-            *to = from;
-        }
+        let number = u128::from(self.next.swap_bytes()) << 96;
         self.next = self.next.wrapping_add(1);
-        block
+        Array((self.nonce | number).to_le_bytes())
     }
 
     /// Puts the key stream onto `text`, and shows each block of the result to `seen`.
