@@ -15,6 +15,7 @@ mod cbc_hmac;
 mod hmac;
 mod keys;
 mod multi_buffer;
+mod sizes;
 
 #[cfg(test)]
 mod wycheproof;

@@ -1,4 +1,4 @@
-//! The table of the README is what the program prints.
+//! The tables of the README are what the program prints.
 
 use std::process::Command;
 
@@ -9,11 +9,16 @@ use std::process::Command;
 )]
 fn the_readme_shows_the_memory() {
     let output = Command::new(env!("CARGO_BIN_EXE_memory")).output().unwrap();
-    let table = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (devices, algorithms) = printed.split_once("\n\n").unwrap();
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
+    assert_eq!(devices.lines().count(), 5);
+    assert!(readme.contains(devices), "the README should show:\n{devices}");
+    // Key schedules differ by machine: this is one with AES instructions that may be absent.
+    assert_eq!(algorithms.lines().count(), 10);
     assert!(
-        table.lines().count() == 5 && readme.contains(&table),
-        "the README should show:\n{table}"
+        readme.contains(algorithms) || !cfg!(target_arch = "x86_64"),
+        "the README should show:\n{algorithms}"
     );
 }

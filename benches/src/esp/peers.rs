@@ -1,91 +1,131 @@
-//! OpenSSL: what `peers/openssl.c` offers.
+//! Contenders: what `peers/peer.h` asks of each.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 
-unsafe extern "C" {
-    fn peer_cbc(
-        cipher: *const c_char,
-        key: *const u8,
-        digest: *const c_char,
-        mac_key: *const u8,
-        mac_key_len: usize,
-        icv: usize,
-    ) -> *mut c_void;
-    fn peer_cbc_seal(sa: *mut c_void, packet: *mut u8, text: usize);
-    fn peer_cbc_open(sa: *mut c_void, packet: *mut u8, text: usize) -> c_int;
-    fn peer_aead(cipher: *const c_char, key: *const u8) -> *mut c_void;
-    fn peer_aead_seal(sa: *mut c_void, packet: *mut u8, text: usize);
-    fn peer_aead_open(sa: *mut c_void, packet: *mut u8, text: usize) -> c_int;
-}
+use esp_core::{Aead, BlockCipher, Integrity, Transform};
 
-/// One SA of OpenSSL's. Never freed: a benchmark ends soon.
+use super::{PACKETS, inner};
+
+type NewSa = unsafe extern "C" fn(c_int) -> *mut c_void;
+type Seal = unsafe extern "C" fn(*mut c_void, *mut *mut u8, usize, usize);
+type Open = unsafe extern "C" fn(*mut c_void, *mut *mut u8, usize, usize) -> usize;
+
+/// A contender.
 #[derive(Clone, Copy)]
-pub struct OpenSsl {
-    sa: *mut c_void,
-    /// Bytes of IV, and of ICV.
-    around: (usize, usize),
-    aead: bool,
+pub struct Peer {
+    pub name: &'static str,
+    /// Whether it is any quicker with several packets at a time.
+    pub batches: bool,
+    /// Whether it takes bare IP packets and puts its own frame around.
+    frames: bool,
+    sa: NewSa,
+    seal: Seal,
+    open: Open,
 }
 
-impl OpenSsl {
-    pub fn cbc(
-        cipher: &CStr,
-        digest: &CStr,
-        key_len: usize,
-        mac_key_len: usize,
-        icv: usize,
-    ) -> Self {
-        let keys = [0x11_u8; 128];
-        assert!(key_len <= keys.len() && mac_key_len <= keys.len());
-        // SAFETY: the names end in NUL and the keys are longer than any of these algorithms reads.
-        let sa = unsafe {
-            peer_cbc(
-                cipher.as_ptr(),
-                keys.as_ptr(),
-                digest.as_ptr(),
-                keys.as_ptr(),
-                mac_key_len,
-                icv,
-            )
-        };
-        Self { sa, around: (16, icv), aead: false }
-    }
+macro_rules! peer {
+    ($name:literal, batches: $batches:literal, frames: $frames:literal, $sa:ident, $seal:ident, $open:ident) => {{
+        unsafe extern "C" {
+            fn $sa(algorithm: c_int) -> *mut c_void;
+            fn $seal(sa: *mut c_void, packets: *mut *mut u8, count: usize, text: usize);
+            fn $open(sa: *mut c_void, packets: *mut *mut u8, count: usize, text: usize) -> usize;
+        }
+        Peer { name: $name, batches: $batches, frames: $frames, sa: $sa, seal: $seal, open: $open }
+    }};
+}
 
-    pub fn aead(cipher: &CStr) -> Self {
-        let keys = [0x11_u8; 128];
-        // SAFETY: as above.
-        let sa = unsafe { peer_aead(cipher.as_ptr(), keys.as_ptr()) };
-        Self { sa, around: (8, 16), aead: true }
-    }
+/// Those that were built.
+fn all() -> Vec<Peer> {
+    vec![
+        #[cfg(openssl)]
+        peer!("OpenSSL EVP", batches: false, frames: false, openssl_sa, openssl_seal, openssl_open),
+        #[cfg(rust_peers)]
+        peer!("aws-lc-rs", batches: false, frames: false, aws_lc_sa, aws_lc_seal, aws_lc_open),
+        #[cfg(rust_peers)]
+        peer!("boringtun", batches: false, frames: true, boringtun_sa, boringtun_seal, boringtun_open),
+        #[cfg(ipsec_mb)]
+        peer!("ipsec-mb", batches: true, frames: false, ipsec_mb_sa, ipsec_mb_seal, ipsec_mb_open),
+    ]
+}
 
-    /// Seals `packet`, which has the IV in its place and room for the ICV.
-    pub fn seal(&self, packet: &mut [u8]) {
-        let text = self.text_len(packet);
-        // SAFETY: header, IV, text and ICV make up `packet`, and the SA is alive.
-        unsafe {
-            if self.aead {
-                peer_aead_seal(self.sa, packet.as_mut_ptr(), text);
-            } else {
-                peer_cbc_seal(self.sa, packet.as_mut_ptr(), text);
-            }
+/// Those that have this transform, with their number for it.
+pub fn with(transform: Transform) -> Vec<(Peer, c_int)> {
+    use BlockCipher::{Aes128, Aes256};
+    let algorithm = match transform {
+        Transform::CbcHmac(Aes128, Integrity::HmacSha1_96) => 0,
+        Transform::CbcHmac(Aes256, Integrity::HmacSha256_128) => 1,
+        Transform::CbcHmac(Aes256, Integrity::HmacSha512_256) => 2,
+        Transform::Aead(Aead::Aes128Gcm16) => 3,
+        Transform::Aead(Aead::Aes256Gcm16) => 4,
+        Transform::Aead(Aead::ChaCha20Poly1305) => 5,
+        _ => return Vec::new(),
+    };
+    let has = |peer: &Peer| !peer.sa(algorithm).state.is_null();
+    all().into_iter().filter(has).map(|peer| (peer, algorithm)).collect()
+}
+
+impl Peer {
+    /// An SA of it. Never freed: a benchmark ends soon.
+    pub fn sa(&self, algorithm: c_int) -> Sa {
+        // SAFETY: every contender takes the numbers of `peer.h`.
+        Sa { peer: *self, state: unsafe { (self.sa)(algorithm) } }
+    }
+}
+
+/// An SA of a contender.
+pub struct Sa {
+    peer: Peer,
+    state: *mut c_void,
+}
+
+impl Sa {
+    pub fn seal(&self, packets: &mut Packets, size: usize) {
+        let text = packets.text(&self.peer);
+        for packets in packets.starts.chunks_mut(size) {
+            // SAFETY: the packets have the lengths that `peer.h` says, and the SA is alive.
+            unsafe { (self.peer.seal)(self.state, packets.as_mut_ptr(), packets.len(), text) };
         }
     }
 
-    /// Checks and decrypts `packet`; whether it was authentic.
-    pub fn open(&self, packet: &mut [u8]) -> bool {
-        let text = self.text_len(packet);
+    /// How many were authentic.
+    pub fn open(&self, packets: &mut Packets, size: usize) -> usize {
+        let text = packets.text(&self.peer);
+        let chunks = packets.starts.chunks_mut(size);
         // SAFETY: as in `seal`.
-        let bad = unsafe {
-            if self.aead {
-                peer_aead_open(self.sa, packet.as_mut_ptr(), text)
-            } else {
-                peer_cbc_open(self.sa, packet.as_mut_ptr(), text)
-            }
-        };
-        bad == 0
+        chunks
+            .map(|packets| unsafe {
+                (self.peer.open)(self.state, packets.as_mut_ptr(), packets.len(), text)
+            })
+            .sum()
+    }
+}
+
+/// Packets laid out for a contender, and where each begins.
+pub struct Packets {
+    memory: Vec<Vec<u8>>,
+    starts: Vec<*mut u8>,
+    clear: Vec<u8>,
+    len: usize,
+    padded: usize,
+}
+
+impl Packets {
+    pub fn new(transform: Transform, len: usize) -> Self {
+        let padded = len + transform.padding_len(len) + 2;
+        let front = vec![0x5a; 8 + transform.iv_len()];
+        let back = vec![0; padded - len + transform.icv_len()];
+        let clear = [front, inner(len), back].concat();
+        let mut memory = vec![clear.clone(); PACKETS];
+        let starts = memory.iter_mut().map(|packet| packet.as_mut_ptr()).collect();
+        Self { memory, starts, clear, len, padded }
     }
 
-    fn text_len(&self, packet: &[u8]) -> usize {
-        packet.len().checked_sub(8 + self.around.0 + self.around.1).expect("a whole packet")
+    /// Clear again.
+    pub fn restore(&mut self) {
+        self.memory.iter_mut().for_each(|packet| packet.copy_from_slice(&self.clear));
+    }
+
+    const fn text(&self, peer: &Peer) -> usize {
+        if peer.frames { self.len } else { self.padded }
     }
 }

@@ -1,9 +1,10 @@
 //! How much RAM the two crates take, and on what: all of it is in two types whose sizes the host chooses.
 //!
-//! `cargo run -p examples --bin memory` prints a table in Markdown, which the README shows. The figures are of a 64-bit
-//! machine; on a 32-bit microcontroller pointers, and so some of the slots, are smaller.
+//! `cargo run -p examples --bin memory` prints two tables in Markdown, which the README shows: what devices need, and what
+//! an SA needs by its algorithms. The figures are of a 64-bit machine; on a 32-bit microcontroller pointers, and so some of
+//! the slots, are smaller.
 
-use esp_core::Tables;
+use esp_core::{Aead, BlockCipher, InboundSa, Integrity, OutboundSa, Tables, Transform};
 use ike_core::{Footprint, Resources};
 
 /// What goes into one line of the table.
@@ -34,6 +35,32 @@ macro_rules! row {
 }
 
 fn main() {
+    print_devices();
+    println!();
+    print_security_associations();
+}
+
+/// Key schedules and kept states by algorithm, and the whole SA, which has room for the largest of them.
+fn print_security_associations() {
+    use BlockCipher::{Aes128, Aes256};
+    use Integrity::{HmacSha1_96, HmacSha256_128, HmacSha512_256};
+    println!("| algorithms | keys, outbound | keys, inbound |");
+    println!("|:--|--:|--:|");
+    for transform in [
+        Transform::CbcHmac(Aes128, HmacSha1_96),
+        Transform::CbcHmac(Aes256, HmacSha256_128),
+        Transform::CbcHmac(Aes256, HmacSha512_256),
+        Transform::NullHmac(HmacSha1_96),
+        Transform::Aead(Aead::Aes128Gcm16),
+        Transform::Aead(Aead::Aes256Gcm16),
+        Transform::Aead(Aead::ChaCha20Poly1305),
+    ] {
+        println!("| {transform} | {} | {} |", transform.seal_keys_len(), transform.open_keys_len());
+    }
+    println!("| **an SA** | **{}** | **{}** |", size_of::<OutboundSa>(), size_of::<InboundSa>());
+}
+
+fn print_devices() {
     let rows = [
         row!(1 peers, 2 children: 2 IKE SAs, 3 exchanges, 3 pairs, 8 policies),
         row!(8 peers, 16 children: 10 IKE SAs, 8 exchanges, 24 pairs, 32 policies),
