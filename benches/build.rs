@@ -38,8 +38,10 @@ mod peers {
     }
 
     fn build_rust() {
+        // Beside the profiles in the target folder, where it is found again whatever else changes.
         let out = var("OUT_DIR").expect("set by cargo");
-        let target = Path::new(&out).join("rust");
+        let target =
+            Path::new(&out).ancestors().nth(4).expect("in the target folder").join("peers");
         let built = Command::new(var("CARGO").expect("set by cargo"))
             .args(["build", "--release", "--locked", "--manifest-path", "peers/rust/Cargo.toml"])
             .arg("--target-dir")
@@ -49,7 +51,7 @@ mod peers {
             let libraries = target.join("release");
             println!("cargo::rustc-cfg=rust_peers");
             println!("cargo::rustc-link-search=native={}", libraries.display());
-            println!("cargo::rustc-link-lib=dylib=peers");
+            println!("cargo::rustc-link-lib=dylib=rust_peers");
             println!("cargo::rustc-link-arg=-Wl,-rpath,{}", libraries.display());
         } else {
             println!("cargo::warning=no contenders in Rust: they did not build");

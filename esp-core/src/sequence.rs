@@ -109,11 +109,30 @@ mod tests {
             let mut counter = SequenceCounter::new(esn);
             assert_eq!(counter.take(), Ok(SequenceNumber(1)));
             assert!(!counter.is_low());
+            counter.set_last(end - end / 16 - 1);
+            assert!(!counter.is_low());
+            assert!(counter.take().is_ok() && counter.is_low());
             counter.set_last(end - 1);
             assert!(counter.is_low());
             assert_eq!(counter.take(), Ok(SequenceNumber(end)));
             assert_eq!(counter.take(), Err(NoNumber::Spent));
             assert_eq!(counter.take(), Err(NoNumber::Spent));
         }
+    }
+
+    #[test]
+    fn a_reservation_is_low_when_a_quarter_is_left() {
+        let mut counter = SequenceCounter::new(false);
+        assert!(!counter.is_reservation_low());
+        assert_eq!(counter.reserve(8), 8);
+        for number in 1..=8 {
+            assert_eq!(counter.take(), Ok(SequenceNumber(number)));
+            assert_eq!(counter.is_reservation_low(), number >= 6, "{number}");
+        }
+        assert_eq!(counter.take(), Err(NoNumber::ReservationSpent));
+        // A reservation does not reach beyond the last number.
+        counter.set_last(u64::from(u32::MAX) - 2);
+        assert_eq!(counter.reserve(8), u64::from(u32::MAX));
+        assert!(counter.resume(u64::from(u32::MAX)) && !counter.resume(1 << 32));
     }
 }

@@ -80,16 +80,22 @@ pub struct Sa {
 
 impl Sa {
     pub fn seal(&self, packets: &mut Packets, size: usize) {
-        let text = packets.text(&self.peer);
+        let (text, size) = (packets.text(&self.peer), self.chunk(size));
         for packets in packets.starts.chunks_mut(size) {
             // SAFETY: the packets have the lengths that `peer.h` says, and the SA is alive.
             unsafe { (self.peer.seal)(self.state, packets.as_mut_ptr(), packets.len(), text) };
         }
     }
 
+    /// How many packets go into a call: one that keeps its own datagrams is to see all before they are opened, and takes
+    /// them one by one all the same.
+    const fn chunk(&self, size: usize) -> usize {
+        if self.peer.frames { PACKETS } else { size }
+    }
+
     /// How many were authentic.
     pub fn open(&self, packets: &mut Packets, size: usize) -> usize {
-        let text = packets.text(&self.peer);
+        let (text, size) = (packets.text(&self.peer), self.chunk(size));
         let chunks = packets.starts.chunks_mut(size);
         // SAFETY: as in `seal`.
         chunks
