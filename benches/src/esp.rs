@@ -27,7 +27,7 @@ use esp_core::{
 use crate::measure::median;
 
 /// Packets of one measurement.
-const PACKETS: usize = 32;
+pub const PACKETS: usize = 32;
 /// Lengths of inner packets in bytes.
 const LENGTHS: [usize; 4] = [64, 576, 1400, 9000];
 /// How often each contender has its turn.
@@ -95,7 +95,7 @@ fn inner(len: usize) -> Vec<u8> {
 }
 
 /// The memory of a batch: each packet with room on both sides.
-struct Batch {
+pub struct Batch {
     memory: Vec<Vec<u8>>,
     inner: Vec<u8>,
 }
@@ -103,14 +103,14 @@ struct Batch {
 const FRONT: usize = PacketBuf::HEADROOM;
 
 impl Batch {
-    fn new(len: usize) -> Self {
+    pub fn new(len: usize) -> Self {
         let inner = inner(len);
         let one = [&[0; FRONT][..], &inner, &[0; PacketBuf::TAILROOM]].concat();
         Self { memory: vec![one; PACKETS], inner }
     }
 
     /// Clear packets again: their headers at least, which is what anybody looks at.
-    fn clear(&mut self) -> Vec<PacketBuf<'_>> {
+    pub fn clear(&mut self) -> Vec<PacketBuf<'_>> {
         let (len, header) = (self.inner.len(), &self.inner[..24]);
         let packets = self.memory.iter_mut().map(|memory| {
             memory[FRONT..FRONT + header.len()].copy_from_slice(header);
@@ -163,7 +163,7 @@ fn timed(work: impl FnOnce()) -> f64 {
     began.elapsed().as_secs_f64() * 1e9
 }
 
-type Memory = Tables<4, 4, 64>;
+pub type Memory = Tables<4, 4, 64>;
 
 fn gateway(tables: &mut Memory) -> Processor<'_> {
     let mut processor = Processor::new(tables, Settings::DEFAULT);
@@ -174,13 +174,13 @@ fn gateway(tables: &mut Memory) -> Processor<'_> {
     processor
 }
 
-fn sealer(tables: &mut Memory, transform: Transform) -> Processor<'_> {
+pub fn sealer(tables: &mut Memory, transform: Transform) -> Processor<'_> {
     let mut processor = gateway(tables);
     processor.install_outbound(sa(transform, false, 0x1000), &mut rng()).expect("valid");
     processor
 }
 
-fn opener(tables: &mut Memory, transform: Transform) -> Processor<'_> {
+pub fn opener(tables: &mut Memory, transform: Transform) -> Processor<'_> {
     let mut processor = gateway(tables);
     processor.install_inbound(sa(transform, true, 0x1000)).expect("valid");
     processor

@@ -2,6 +2,7 @@
 
 mod esp;
 mod ike;
+mod instructions;
 mod measure;
 
 /// Name, what it measures, and the function that prints it.
@@ -11,6 +12,7 @@ const SECTIONS: &[Section] = &[
     ("esp", "ESP packets: seal and open, alone and in batches", esp::packets),
     ("lookup", "SAs and policies found among many", esp::lookups),
     ("parts", "what the cost of an ESP packet is made of", esp::parts),
+    ("instructions", "instructions an ESP packet, counted by valgrind", instructions::table),
     ("dh", "Diffie-Hellman groups: public value, shared secret", ike::diffie_hellman),
     ("prf", "HMAC and key derivation", ike::prf),
     ("handshake", "main mode and quick mode, both ends in one process", ike::handshakes),
@@ -40,6 +42,9 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     if wanted.iter().any(|word| matches!(word.as_str(), "-h" | "--help" | "help")) {
         return println!("{}", usage());
+    }
+    if instructions::case(&wanted) {
+        return;
     }
     let unknown = wanted.iter().find(|name| !SECTIONS.iter().any(|section| section.0 == **name));
     if let Some(unknown) = unknown {
