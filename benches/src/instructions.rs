@@ -47,7 +47,10 @@ pub fn table() {
             for len in LENGTHS {
                 match count(at, what, len) {
                     Some(count) => print!(" {count:>7} |"),
-                    None => print!(" {:>7} |", "failed"),
+                    None => {
+                        println!("\n{transform}, {name}, {len} bytes: not counted");
+                        std::process::exit(1);
+                    }
                 }
             }
             println!();
