@@ -230,6 +230,7 @@ fn seal_batch_and_open_batch_equal_seal_and_open() {
                 assert_eq!(single.packets(), batch.packets(), "{transform} {count}");
                 single.disturb(&plans);
                 batch.disturb(&plans);
+                let arrived: Vec<_> = single.packets().into_iter().map(<[u8]>::to_vec).collect();
                 let [in1, in2] = &mut inbound;
                 let one: Vec<_> = single
                     .with(|packets| packets.iter_mut().map(|p| in1.open(p, Arrival::Ip)).collect());
@@ -245,6 +246,10 @@ fn seal_batch_and_open_batch_equal_seal_and_open() {
                     );
                 }
                 assert_eq!(single.packets(), batch.packets());
+                // RFC 4303 §3.4.4.1: what is not authentic is not decrypted.
+                for at in (0..count).filter(|at| tampered(*at)) {
+                    assert_eq!(single.packets()[at], arrived[at], "{transform} {at} of {count}");
+                }
                 assert_eq!(in1.counters(), in2.counters());
             }
         }
