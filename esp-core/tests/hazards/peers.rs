@@ -63,6 +63,10 @@ fn i13_two_clients_behind_one_nat() {
         assert_eq!(buffer.bytes()[12..16], [198, 51, 100, 7]);
         assert_eq!(udp_checksum(buffer.bytes()), 0);
     }
+    // A third one that differs in nothing but the port it is seen at takes nobody's place either.
+    b.install_outbound(sa(0x2002, B + 2, 6002, 1701), &mut rng()).expect("valid");
+    assert_eq!(b.outbound_sas().count(), 3);
+    assert_eq!(b.remove_owner(B + 2), 1);
     // A renewal of the first, and its NAT moving it, leave the second alone.
     b.install_outbound(sa(0x2010, B + 10, 6000, 1701), &mut rng()).expect("valid");
     assert_eq!(b.outbound_sas().count(), 2);
