@@ -124,6 +124,10 @@ mod wire;
 #[cfg(test)]
 mod known_answers;
 
+#[cfg(any(test, feature = "_fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
+
 pub use inbound::{Arrival, InboundSa, OpenError, Opened};
 pub use outbound::{Framing, OutboundSa, SealError, Sealed};
 pub use packet::{NoRoom, PacketBuf};

@@ -83,7 +83,7 @@ impl<'s> Reassembly<'s> {
 
     /// Adds a piece. When it completes its message, that one lies in order in the slot, whose number and length are
     /// returned, and the slot is free again.
-    fn add(
+    pub(crate) fn add(
         &mut self,
         cookies: CookiePair,
         remote: SocketAddr,
@@ -132,6 +132,13 @@ impl<'s> Reassembly<'s> {
             *slot = Place::EMPTY;
         }
         Ok(Some((slot, len)))
+    }
+
+    /// A message that [`Self::add`] has completed.
+    #[cfg(any(test, feature = "_fuzz"))]
+    pub(crate) fn message(&self, slot: usize, len: usize) -> &[u8] {
+        let start = slot.saturating_mul(self.stride());
+        self.bytes.get(start..start.saturating_add(len)).unwrap_or_default()
     }
 
     /// The slot of this message; if it is new, a free one, or that of an older message of the same peer, or one whose

@@ -1,17 +1,35 @@
 //! Bodies of the fuzz targets, here so that they are compiled, linted and run with the rest: each of them also runs
-//! over recorded messages, and over thousands of variations of them, in an ordinary test.
+//! over the committed corpus, over recorded messages, and over thousands of variations of them, in ordinary tests.
 //!
 //! A body takes any bytes, must not panic, and asserts what has to hold beyond that.
 
 #[cfg(feature = "_fuzz")]
 mod conversation;
+mod fragments;
+#[cfg(feature = "_fuzz")]
+mod impostor;
+#[cfg(feature = "_fuzz")]
+mod null;
+#[cfg(feature = "_fuzz")]
+mod strangers;
+#[cfg(feature = "_fuzz")]
+mod world;
 
 use core::fmt::{self, Write as _};
+use core::net::{IpAddr, Ipv4Addr};
 
 #[cfg(feature = "_fuzz")]
 pub use conversation::conversation;
+pub use fragments::fragments;
+#[cfg(feature = "_fuzz")]
+pub use impostor::{initiator, responder};
+#[cfg(feature = "_fuzz")]
+pub use strangers::strangers;
+
+use esp_core::{Arrival, Inbound, PacketBuf, PolicyId, Processor, Settings, SpdEntry, Tables};
 
 use crate::error::{BufferTooSmall, Malformed, MalformedKind};
+use crate::natt::{self, Classified};
 use crate::trace::{MAX_LINES, Trace};
 use crate::wire::numbers::{ConfigType, Doi, ExchangeType, PayloadType, ProtocolId};
 use crate::wire::{
@@ -88,6 +106,60 @@ pub fn trace(datagram: &[u8]) {
     if let Some((first, chain)) = datagram.split_first() {
         print(Trace::decrypted(Header { next_payload: PayloadType(*first), ..HEADER }, chain));
     }
+}
+
+/// What comes in on UDP port 4500, which IKE and ESP share: the data plane, given the whole packet, sees it as the keying
+/// engine does.
+pub fn classify(datagram: &[u8]) {
+    const FRONT: usize = 28;
+    let mut memory = [0; 2048];
+    let Some(datagram) = datagram.get(..datagram.len().min(memory.len().saturating_sub(FRONT)))
+    else {
+        return;
+    };
+    let len = datagram.len();
+    let mut copy = [0; 2048];
+    let Some(copy) = copy.get_mut(..len) else { return };
+    copy.copy_from_slice(datagram);
+    let esp = match natt::classify(copy) {
+        Classified::Ike(message) => {
+            assert_eq!(Some(&*message), datagram.strip_prefix(&[0; 4]));
+            false
+        }
+        Classified::Esp(esp) => {
+            assert!(*esp == *datagram && !datagram.starts_with(&[0; 4]));
+            // What has no whole ESP header passes as any other UDP.
+            len >= 8
+        }
+        Classified::Keepalive => {
+            assert_eq!(datagram, [0xff]);
+            false
+        }
+        Classified::Short => {
+            assert!(len < 4);
+            false
+        }
+    };
+
+    let own = Ipv4Addr::new(192, 0, 2, 1);
+    let field = |len: usize| u16::try_from(len).unwrap_or_default().to_be_bytes();
+    let ([len0, len1], [udp0, udp1]) =
+        (field(len.saturating_add(FRONT)), field(len.saturating_add(8)));
+    let front = [0x45, 0, len0, len1, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 2]
+        .into_iter()
+        .chain(own.octets())
+        .chain([0x11, 0x94, 0x11, 0x94, udp0, udp1, 0, 0]);
+    let bytes = front.chain(datagram.iter().copied());
+    memory.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    let Some(mut packet) = PacketBuf::new(&mut memory, 0..len.saturating_add(FRONT)) else {
+        return;
+    };
+    let mut tables = Tables::<1, 1, 0>::new();
+    let mut processor = Processor::new(&mut tables, Settings::DEFAULT);
+    let entry = SpdEntry::own_udp(PolicyId(1), IpAddr::V4(own), natt::NAT_PORT);
+    assert_eq!(processor.set_policies(&[entry]), Ok(()));
+    let verdict = processor.inbound(&mut packet, Arrival::Ip);
+    assert_eq!(matches!(verdict, Inbound::Discard(_)), esp, "{verdict:?}");
 }
 
 /// Calls of the writer in any order, with a buffer of any size. After each of them, refused or not, what is written is a
@@ -328,22 +400,17 @@ mod tests {
     use super::*;
 
     /// The recorded messages, in plaintext where that is known.
-    fn recorded() -> Vec<Vec<u8>> {
+    pub(super) fn recorded() -> Vec<Vec<u8>> {
         let file = include_str!("../tests/vectors/recorded_messages.json");
         let file: serde_json::Value = serde_json::from_str(file).unwrap();
         let sessions = file["sessions"].as_array().unwrap();
         let messages = sessions.iter().flat_map(|s| s["messages"].as_array().unwrap());
-        let hex = |value: &serde_json::Value| -> Vec<u8> {
-            let (digits, _) = value.as_str().unwrap().as_bytes().as_chunks::<2>();
-            let byte = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-            digits.iter().map(|pair| byte(pair)).collect()
-        };
         let messages: Vec<_> = messages
             .map(|message| {
-                let mut datagram = hex(&message["datagram"]);
+                let mut datagram = hex(message["datagram"].as_str().unwrap());
                 if let Some(plaintext) = message.get("plaintext") {
                     datagram.truncate(HEADER_LEN);
-                    datagram.extend(hex(plaintext));
+                    datagram.extend(hex(plaintext.as_str().unwrap()));
                     datagram[19] = 0;
                 }
                 datagram
@@ -351,6 +418,12 @@ mod tests {
             .collect();
         assert!(messages.len() > 100);
         messages
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        let (digits, _) = text.as_bytes().as_chunks::<2>();
+        let byte = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.iter().map(|pair| byte(pair)).collect()
     }
 
     /// Runs `body` over each message as it is, and with each byte changed, cut off, or doubled.
@@ -374,6 +447,59 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Runs `body` over the inputs that the fuzzers have kept, and over random bytes.
+    fn over_the_corpus(target: &str, body: fn(&[u8])) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/");
+        let file = std::fs::read_to_string(std::format!("{folder}{target}.hex")).unwrap();
+        assert!(file.lines().count() > 5);
+        for line in file.lines() {
+            body(&hex(line));
+        }
+        let mut state = 1_u64;
+        for round in 0..2_000 {
+            let next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 40) as u8
+            };
+            let script: Vec<u8> = core::iter::repeat_with(next).take(round / 10).collect();
+            body(&script);
+        }
+    }
+
+    #[test]
+    fn what_the_fuzzers_have_kept() {
+        over_the_corpus("attributes", attributes);
+        over_the_corpus("classify", classify);
+        over_the_corpus("fragments", fragments);
+        over_the_corpus("payloads", payloads);
+        over_the_corpus("trace", trace);
+        over_the_corpus("writer", writer);
+    }
+
+    #[cfg(feature = "_fuzz")]
+    #[test]
+    fn what_the_fuzzers_of_the_engine_have_kept() {
+        over_the_corpus("conversation", conversation);
+        over_the_corpus("initiator", initiator);
+        over_the_corpus("responder", responder);
+        over_the_corpus("strangers", strangers);
+    }
+
+    #[test]
+    fn classification_of_short_datagrams() {
+        for len in 0..12 {
+            for byte in [0, 1, 0xff] {
+                for last in [0, 1, 0xff] {
+                    let mut datagram = std::vec![byte; len];
+                    datagram.extend([last]);
+                    classify(&datagram);
+                }
+            }
+        }
+        classify(&[]);
+        over_variations(classify);
     }
 
     #[test]

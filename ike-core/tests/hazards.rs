@@ -23,6 +23,8 @@ mod puppet;
 #[path = "hazards/stage.rs"]
 mod stage;
 
+#[path = "hazards/anomalies.rs"]
+mod anomalies;
 #[path = "hazards/authentication.rs"]
 mod authentication;
 #[path = "hazards/denial.rs"]

@@ -140,8 +140,11 @@ impl Site {
         Self::parse(&text, path.parent().unwrap_or(Path::new("")))
     }
 
-    /// The same for a text; key files are looked for beside `folder`.
-    fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
+    /// The same for a text; key files are looked for in `folder`.
+    ///
+    /// # Errors
+    /// As for [`Self::load`].
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Mistake>> {
         let file: File = toml::from_str(text).map_err(|error| {
             vec![Mistake {
                 line: error.span().map(|span| line_at(text, span.start)),

@@ -242,3 +242,39 @@ fn rubbish_is_a_mistake_and_no_more() {
         }
     }
 }
+
+/// Whatever is left out, doubled or exchanged in the file: it is understood or refused with a line that is there.
+#[test]
+fn mutilated_files_are_understood_or_refused() {
+    let site = include_str!("../../../../gateway/site.toml");
+    let lines: Vec<_> = site.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let site = lines.join("\n");
+    let mut texts = Vec::new();
+    for at in 0..lines.len() {
+        let (before, rest) = lines.split_at(at);
+        texts.push([before, &rest[1..]].concat().join("\n"));
+        texts.push([before, &rest[..1], rest].concat().join("\n"));
+    }
+    for (at, _) in site.char_indices().step_by(3) {
+        for other in ["0", "-", "\"", "[", "\n", "99999999999", "\u{7f}"] {
+            texts.push(format!("{}{other}{}", &site[..at], &site[at + 1..]));
+        }
+    }
+    let (mut understood, mut refused) = (0, 0);
+    for text in texts.iter().filter(|text| !text.contains("psk_file")) {
+        match Site::parse(text, Path::new("/nowhere")) {
+            Ok(site) => {
+                assert_eq!(site.peer_configs(&site.tables()).len(), site.peers.len());
+                let _ = site.findings();
+                understood += 1;
+            }
+            Err(mistakes) => {
+                assert!(!mistakes.is_empty());
+                let lines = text.lines().count() + 1;
+                assert!(mistakes.iter().all(|mistake| mistake.line.is_none_or(|at| at <= lines)));
+                refused += 1;
+            }
+        }
+    }
+    assert!(understood > 100 && refused > 1000, "{understood} {refused}");
+}
