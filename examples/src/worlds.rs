@@ -24,7 +24,9 @@ use ike_core::config::{Dpd, DpdAction, Lifetime, Phase1Mode};
 use ike_core::crypto::Crypto;
 
 use crate::host::Dropped;
-use crate::sim::{Fate, HostId, Kind, LEFT, PacketId, Plan, RIGHT, Scenario, World};
+use crate::sim::{
+    Attacker, Fate, HostId, Injection, Kind, LEFT, PacketId, Plan, RIGHT, Scenario, Verdict, World,
+};
 
 /// What is under way while the link does harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +254,9 @@ fn judge(world: &mut World<'_>, exchange: Exchange, plans: &[Plan]) -> Result<Ou
             return Err("not even a perfect link brings the tunnel up".to_string());
         }
     }
-    let before = datagrams(world);
+    world.attack(Repeater);
+    let (before, pairs_before, ike_before) =
+        (datagrams(world), pairs(world, LEFT, false), ike_sas(world, LEFT));
     let first = world.recorder.next_id();
     let start = world.now();
     world.link.plan(Kind::Ike, plans.iter().copied());
@@ -264,6 +268,18 @@ fn judge(world: &mut World<'_>, exchange: Exchange, plans: &[Plan]) -> Result<Ou
     let up = is_up(world);
     world.link.plan(Kind::Any, []);
     no_packet_is_missing(world, exchange, first)?;
+    let done = match exchange {
+        Exchange::Main | Exchange::Aggressive => up,
+        Exchange::ChildRekey | Exchange::ChildRekeyBoth => {
+            pairs(world, LEFT, false) != pairs_before
+        }
+        Exchange::IkeRenewal | Exchange::IkeRenewalBoth => ike_sas(world, LEFT) != ike_before,
+        Exchange::ChildDelete | Exchange::IkeDelete => true,
+    };
+    let dropped = plans.iter().filter(|plan| **plan == Plan::Drop).count();
+    if dropped <= FORGIVEN && !done {
+        return Err(format!("{dropped} datagrams are lost, and the exchange is given up"));
+    }
 
     passes(world)?;
     everything_ends(world)?;
@@ -272,6 +288,22 @@ fn judge(world: &mut World<'_>, exchange: Exchange, plans: &[Plan]) -> Result<Ou
         return Err(format!("packets in clear, twice, astray or nowhere: {figures:?}"));
     }
     Ok(Outcome { used, up, datagrams, agreement: agreement.since(start) })
+}
+
+/// Every message that is answered is sent six times: the loss of so many datagrams ends no exchange.
+const FORGIVEN: usize = 5;
+
+/// Sends every ESP packet once more.
+struct Repeater;
+
+impl Attacker for Repeater {
+    fn sees(&mut self, _: Instant, packet: &[u8], inject: &mut Vec<Injection>) -> Verdict {
+        if Kind::of(packet) == Some(Kind::Esp) {
+            let after = Duration::from_millis(15);
+            inject.push(Injection { after, packet: packet.to_vec() });
+        }
+        Verdict::Pass
+    }
 }
 
 fn begin(world: &mut World<'_>, exchange: Exchange) {
