@@ -84,7 +84,7 @@ impl<const POLICIES: usize, const SAS: usize, const FLOWS: usize> Default
 pub struct Settings {
     /// What sealed packets look like.
     pub framing: Framing,
-    /// Our UDP port for encapsulated ESP: 4500. Only for [`Arrival::Ip`], where it tells ESP in UDP from other UDP.
+    /// Our UDP port for encapsulated ESP: 4500. Only for [`Arrival::Ip`](crate::Arrival::Ip), where it tells ESP in UDP from other UDP.
     pub encap_port: u16,
 }
 

@@ -130,7 +130,7 @@ impl Processor<'_> {
     }
 
     /// Sends the outbound SAs of `owner` to where the peer is seen now, a NAT having changed its ports (RFC 3948 §5);
-    /// how many there are. `outer` is that of an [`Inbound::Deliver`] with `advanced` set, and of no other packet.
+    /// how many there are. `outer` is that of an [`Inbound::Deliver`](crate::Inbound::Deliver) with `advanced` set, and of no other packet.
     pub fn move_peer(&mut self, owner: u64, outer: Outer) -> usize {
         self.sad.move_peer(owner, outer.remote, outer.encap)
     }

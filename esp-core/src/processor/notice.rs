@@ -34,7 +34,7 @@ pub enum Notice {
         spi: Spi,
     },
     /// The numbers that the SA's last export reserved run out: it should be exported again
-    /// ([`Processor::export_outbound`]), or it stops.
+    /// ([`Processor::export_outbound`](crate::Processor::export_outbound)), or it stops.
     ReservationLow {
         /// The key manager's name of the SA.
         owner: u64,

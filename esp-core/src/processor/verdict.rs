@@ -21,7 +21,7 @@ pub enum Outbound {
     /// Drop it.
     Discard(Discard),
     /// Policy says protect and there is no SA: the packet is untouched, and the host may keep it and try again when
-    /// an SA was installed. An [`Notice::Acquire`] is waiting.
+    /// an SA was installed. An [`Notice::Acquire`](crate::Notice::Acquire) is waiting.
     Hold {
         /// The entry that wants it protected.
         policy: PolicyId,
