@@ -96,7 +96,11 @@ impl<'s> Player<'s> {
             peers,
             crypto: watch.crypto,
             timing: Timing::default(),
-            limits: Limits::default(),
+            // One recorded peer asks for lifetimes shorter than are agreed to otherwise.
+            limits: Limits {
+                shortest_lifetime: Lifetime { seconds: 1, kilobytes: 0 },
+                ..Limits::DEFAULT
+            },
         };
         Self {
             session,
