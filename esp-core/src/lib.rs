@@ -79,6 +79,8 @@
 //! | 3948 | ESP in UDP | [`Encap`], [`Framing`], [`Arrival`] |
 //! | 3602, 2404, 4868, 4106, 4543, 7634, 2410 | algorithms | [`Transform`] |
 //!
+//! What is claimed of each, section by section with its test, is in [`manual::compliance`].
+//!
 //! # What it promises
 //!
 //! - While policy says protect, nothing leaves in clear: without an SA a packet is held or dropped.
@@ -92,7 +94,7 @@
 //! # What it leaves out
 //!
 //! AH, manual keys for counter modes (nothing would keep a key from being used with the same numbers twice), multicast
-//! SAs, compression, and reassembly: fragments are the stack's, before and after.
+//! SAs, compression, and reassembly: fragments are the stack's, before and after. The whole list ends [`manual::compliance`].
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -104,6 +106,7 @@ extern crate std;
 mod batch;
 mod inbound;
 mod index;
+pub mod manual;
 mod outbound;
 mod packet;
 mod processor;

@@ -51,7 +51,9 @@ pub enum Ecn {
 pub enum DontFragment {
     /// That of an inner IPv4 packet; set for an inner IPv6 packet, which routers never fragment.
     Copy,
-    /// Always set.
+    /// Always set. An inner IPv4 packet without DF that would become too large is then answered with
+    /// [`TooBig`](crate::Outbound::TooBig) as well: the host fragments it to the size told, and seals the fragments. No ICMP
+    /// error is due, its sender allowed fragments.
     Set,
     /// Always clear.
     Clear,

@@ -5,26 +5,10 @@
 use std::fs;
 use std::path::Path;
 
-/// Checks that the tests named in `page` exist, and returns how many there are.
-fn tests_named_in(page: &str) -> usize {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manual = fs::read_to_string(root.join(page)).unwrap();
-    let mut named = 0_usize;
-    for word in manual.split('`').skip(1).step_by(2) {
-        let Some((file, test)) = word.split_once("::").filter(|(file, _)| *file != "file") else {
-            continue;
-        };
-        named = named.saturating_add(1);
-        let path = match (file.strip_prefix("src/"), file.strip_prefix("esp-core/")) {
-            (Some(source), _) => root.join("src").join(source),
-            (_, Some(other)) => root.join("../esp-core").join(other),
-            _ => root.join("tests").join(file).with_extension("rs"),
-        };
-        let source = fs::read_to_string(&path).unwrap_or_default();
-        assert!(source.contains(&format!("fn {test}(")), "{word} is not in {}", path.display());
-    }
-    named
-}
+#[path = "../../esp-core/tests/support/named.rs"]
+mod named;
+
+use named::tests_named_in;
 
 #[test]
 fn every_test_that_the_manual_names_exists() {

@@ -13,7 +13,8 @@ use crate::transform::Verified;
 use crate::wire::ip::Ip;
 
 impl Processor<'_> {
-    /// An incoming packet, forwarded or for the device itself.
+    /// An incoming packet, forwarded or for the device itself. ESP is taken as the device's own whoever it is addressed
+    /// to: a router forwards that of others without asking.
     pub fn inbound(&mut self, packet: &mut PacketBuf<'_>, arrival: Arrival) -> Inbound {
         // What was found stays where it is, and the verdict is made where it goes: both are large, and
         // moving them would cost as much as all other book-keeping.
