@@ -14,8 +14,6 @@
 use std::cell::Cell;
 use std::fmt;
 use std::num::NonZero;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use esp_core::Spi;
@@ -24,6 +22,7 @@ use ike_core::config::{Dpd, DpdAction, Lifetime, Phase1Mode};
 use ike_core::crypto::Crypto;
 
 use crate::host::Dropped;
+use crate::parallel;
 use crate::sim::{
     Attacker, Fate, HostId, Injection, Kind, LEFT, PacketId, Plan, RIGHT, Scenario, Verdict, World,
 };
@@ -585,33 +584,7 @@ impl Series {
         progress: impl Fn(u64, u64) + Sync,
     ) -> Result<Tally, Box<Failure>> {
         let count = self.beginnings().div_ceil(every.get());
-        let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
-        let result = Mutex::new(Ok(Tally::default()));
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= count {
-                            return;
-                        }
-                        let part = self.play(number * every.get());
-                        let mut result = result.lock().expect("no other thread panicked");
-                        match (&mut *result, part) {
-                            (Ok(sum), Ok(part)) => sum.add(&part),
-                            (Ok(_), Err(failure)) => {
-                                *result = Err(failure);
-                                next.store(count, Ordering::Relaxed);
-                            }
-                            (Err(_), _) => {}
-                        }
-                        progress(done.fetch_add(1, Ordering::Relaxed) + 1, count);
-                    }
-                });
-            }
-        });
-        result.into_inner().expect("no thread panicked")
+        parallel::sum(count, |number| self.play(number * every.get()), Tally::add, progress)
     }
 
     fn base(&self) -> u64 {

@@ -1,13 +1,11 @@
 //! A long life in foul weather, and the account of every packet of it.
 
 use std::io::Write as _;
-use std::num::NonZero;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
+use examples::parallel;
 use examples::soak::{Leg, Report, Storm};
 
 /// Two gateways on a link that loses, doubles, delays, reorders and corrupts; NATs that rebind, hosts that are switched off
@@ -31,38 +29,17 @@ fn main() -> ExitCode {
     let Options { packets, seed } = Options::parse();
     let began = Instant::now();
     let legs = packets.div_ceil(LEG);
-    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
-    let sum = Mutex::new(Ok(Report::default()));
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= legs {
-                        return;
-                    }
-                    let seed = seed.wrapping_mul(1_000_000).wrapping_add(number);
-                    let leg = Leg { storm: Storm::Everything, seed, packets: LEG };
-                    let result = leg.run();
-                    let mut sum = sum.lock().expect("no other thread panicked");
-                    match (&mut *sum, result) {
-                        (Ok(sum), Ok(report)) => sum.add(&report),
-                        (Ok(_), Err(failure)) => {
-                            next.store(legs, Ordering::Relaxed);
-                            *sum = Err(failure);
-                        }
-                        (Err(_), _) => {}
-                    }
-                    let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-                    eprint!("\r{} of {} packets\x1b[K", done * LEG, legs * LEG);
-                    let _ = std::io::stderr().flush();
-                }
-            });
-        }
-    });
+    let leg = |number| {
+        let seed = seed.wrapping_mul(1_000_000).wrapping_add(number);
+        Leg { storm: Storm::Everything, seed, packets: LEG }.run()
+    };
+    let progress = |done, of| {
+        eprint!("\r{} of {} packets\x1b[K", done * LEG, of * LEG);
+        let _ = std::io::stderr().flush();
+    };
+    let sum = parallel::sum(legs, leg, Report::add, progress);
     eprint!("\r\x1b[K");
-    match sum.into_inner().expect("no thread panicked") {
+    match sum {
         Ok(report) => {
             print(seed, &report, began);
             ExitCode::SUCCESS
