@@ -2,9 +2,15 @@
 
 use core::time::Duration;
 
+use esp_core::{
+    KeyMaterial, Notice, Outbound, OutboundSa, PacketBuf, Policy, Processor, SaParams, Settings,
+    SpdEntry, Tables,
+};
+use examples::host::roomy;
+use examples::packet;
 use ike_core::config::{ChildId, Dpd, DpdAction, NatTraversal, Phase1Mode};
 use ike_core::error::ApiError;
-use ike_core::event::{DownReason, Event, Traffic};
+use ike_core::event::{ChildSaHandle, DownReason, Event, Traffic};
 
 use crate::duo::Who::{A, B};
 use crate::duo::{CHILD, Duo, Who, exchange_type};
@@ -220,4 +226,74 @@ fn no_keepalives_without_a_nat() {
         true
     });
     assert_eq!(sent, 0);
+}
+
+fn copy(of: &SaParams) -> SaParams {
+    SaParams { keys: KeyMaterial::from_slice(of.keys.as_slice()).unwrap(), ..*of }
+}
+
+/// An outbound SA has used fifteen of sixteen sequence numbers: the data plane tells its host, which asks for a renewal, and traffic
+/// goes on under the new SA before the old one is out of numbers (RFC 4303 §3.3.3).
+#[test]
+fn an_sa_that_runs_out_of_sequence_numbers_is_renewed() {
+    let mut duo = Duo::new(|_, _| ());
+    let mut tables = Tables::<1, 4, 0>::new();
+    let mut processor = Processor::new(&mut tables, Settings::DEFAULT);
+    duo.a.takes = false;
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(1_000);
+    let old = duo.child(A);
+    duo.a.endpoint.take_inbound(old).unwrap();
+    duo.run(1_500);
+    let outbound = duo.a.endpoint.take_outbound(old).unwrap();
+    let entry = SpdEntry::new(outbound.policy, outbound.selectors, Policy::PROTECT);
+    processor.set_policies(&[entry]).unwrap();
+    // As exported after so many packets: the number stands behind 24 bytes.
+    let mut state = OutboundSa::new(copy(&outbound), &mut duo.a.rng).unwrap().export(0, 1);
+    let last = u64::from(u32::MAX) / 16 * 15;
+    state[24..32].copy_from_slice(&last.to_be_bytes());
+    processor.import_outbound(outbound, &state, 1, &mut duo.a.rng).unwrap();
+
+    let [from, to] = ["10.1.1.5:1000", "10.2.1.5:1000"].map(|text| text.parse().unwrap());
+    let seal = |processor: &mut Processor<'_>| {
+        let packet = packet::udp(from, to, b"a flow");
+        let mut buffer = roomy(&packet);
+        let range = PacketBuf::HEADROOM..PacketBuf::HEADROOM + packet.len();
+        match processor.outbound(&mut PacketBuf::new(&mut buffer, range).unwrap()) {
+            Outbound::Send { owner, .. } => ChildSaHandle::from_owner(owner),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut asked = 0;
+    let mut newest = None;
+    for _ in 0..40 {
+        assert_eq!(seal(&mut processor), newest.unwrap_or(old));
+        while let Some(notice) = processor.poll_notice() {
+            let Notice::SequenceLow { owner, .. } = notice else { panic!("{notice:?}") };
+            assert_eq!(ChildSaHandle::from_owner(owner), old);
+            duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
+            asked += 1;
+        }
+        let known = duo.a.events.len();
+        duo.run(100);
+        for event in duo.a.events.split_off(known) {
+            match event {
+                Event::ChildSaReady { child, replaces, .. } => {
+                    assert_eq!(replaces, Some(old));
+                    duo.a.endpoint.take_inbound(child).unwrap();
+                }
+                Event::ChildSaOutbound { child } => {
+                    let params = duo.a.endpoint.take_outbound(child).unwrap();
+                    processor.install_outbound(params, &mut duo.a.rng).unwrap();
+                    newest = Some(child);
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(asked, 1);
+    assert!(newest.is_some());
+    // The old pair lingers for packets in flight, and goes.
+    duo.run(60_000);
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1));
 }
