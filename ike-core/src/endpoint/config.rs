@@ -9,6 +9,7 @@ use core::time::Duration;
 use esp_core::{Mode, PolicyId, TrafficSelectors};
 
 use crate::crypto::Crypto;
+use crate::lifetime::percent;
 use crate::time::Instant;
 use crate::wire::numbers::{GroupDescription, HashAlgorithm, IdType, LifeType};
 
@@ -83,7 +84,7 @@ impl PeerDirectory for [PeerConfig<'_>] {
 
     fn by_identity(&self, identity: &Identity<'_>, remote: IpAddr) -> Option<PeerId> {
         self.iter()
-            .filter(|peer| peer.remote_id.accepts(identity, remote))
+            .filter(|peer| peer.remote_id.accepts(identity))
             .filter_map(|peer| peer.remote.specificity(remote).map(|bits| (bits, peer.id)))
             .max_by_key(|(bits, _)| *bits)
             .map(|(_, id)| id)
@@ -293,10 +294,9 @@ pub enum RemoteId<'c> {
 }
 
 impl RemoteId<'_> {
-    /// Whether `claimed` may be this peer, seen at the address `remote`.
+    /// Whether `claimed` may be this peer.
     #[must_use]
-    pub fn accepts(&self, claimed: &Identity<'_>, remote: IpAddr) -> bool {
-        let _ = remote;
+    pub fn accepts(&self, claimed: &Identity<'_>) -> bool {
         match self {
             Self::Exactly(identity) => identity.is(claimed),
             Self::OneOf(identities) => identities.iter().any(|identity| identity.is(claimed)),
@@ -494,7 +494,8 @@ pub struct Dpd {
 /// What happens when a peer is found dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DpdAction {
-    /// Its SAs end.
+    /// Its SAs end. While the host's policy still says protect, the next packet for the peer is held and asks for new ones:
+    /// what other implementations call hold, or trap. A host that wants none takes the entry out of its policy.
     Clear,
     /// Its SAs end, and its children are negotiated anew at once.
     Restart,
@@ -583,6 +584,21 @@ impl Timing {
 }
 
 impl Timing {
+    /// How long an exchange without an answer takes to fail.
+    pub(crate) fn retransmission_span(&self) -> Duration {
+        let (mut span, mut wait) = (self.retransmit_first, self.retransmit_first);
+        for _ in 0..self.retransmit_tries {
+            wait = self.next_wait(wait);
+            span = span.saturating_add(wait);
+        }
+        span
+    }
+
+    /// The wait that follows one of this length.
+    pub(crate) fn next_wait(&self, wait: Duration) -> Duration {
+        percent(wait, u32::from(self.backoff_percent.max(100)).saturating_mul(100))
+    }
+
     /// A keepalive of zero would never come to an end: once a second is often enough.
     pub(crate) fn next_keepalive(&self, now: Instant) -> Instant {
         now.after(self.keepalive.max(Duration::from_secs(1)))

@@ -8,7 +8,6 @@ use crate::error::Failure;
 use crate::event::{DownReason, Role};
 use crate::exchange::OnSilence;
 use crate::exchange::state::State;
-use crate::lifetime;
 use crate::natt::KEEPALIVE;
 use crate::phase2::quick_mode::QuickMode;
 use crate::time::Instant;
@@ -38,9 +37,8 @@ impl Endpoint<'_> {
         if silent {
             let outbox = &mut exchange.outbox;
             if let Some(tries) = outbox.tries.checked_sub(1) {
-                let percent = u32::from(cx.config.timing.backoff_percent.max(100));
                 outbox.tries = tries;
-                outbox.wait = lifetime::percent(outbox.wait, percent.saturating_mul(100));
+                outbox.wait = cx.config.timing.next_wait(outbox.wait);
                 outbox.at = Some(cx.now.after(outbox.wait));
                 outbox.due = true;
                 self.stats.retransmitted = self.stats.retransmitted.saturating_add(1);

@@ -248,8 +248,7 @@ impl Endpoint<'_> {
         let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
         let cookies = ike.cookies;
         let hashed = transcript.of(held, cookies);
-        let claim =
-            Claim { id: id_r.of(held), hash: hash_r.of(held), offset: 0, remote: path.remote.ip() };
+        let claim = Claim { id: id_r.of(held), hash: hash_r.of(held), offset: 0 };
         let owner = self.owner_digest(peer.id, claim.id);
         let proof = auth::verify(ike, &peer, &algorithms, &hashed, &claim, owner)?;
         let mut id = [0; ID_BODY_LEN];
@@ -437,12 +436,8 @@ impl Endpoint<'_> {
         };
         let held = self.store.buffers.held(index);
         let hashed = transcript.of(held, ike.cookies);
-        let claim = Claim {
-            id: id_i.of(held),
-            hash: message.find(PayloadType::HASH)?.body,
-            offset: 0,
-            remote: path.remote.ip(),
-        };
+        let claim =
+            Claim { id: id_i.of(held), hash: message.find(PayloadType::HASH)?.body, offset: 0 };
         let owner = self.owner_digest(peer.id, claim.id);
         let proof = match auth::verify(ike, &peer, &algorithms, &hashed, &claim, owner) {
             Ok(proof) => proof,

@@ -1,7 +1,5 @@
 //! Authentication of phase 1 with a pre-shared key: RFC 2409 §5.4, and who the peer then is: RFC 2407 §4.6.2.
 
-use core::net::IpAddr;
-
 use crate::config::{Authentication, PeerConfig, PeerId, Secret};
 use crate::error::{Capacity, Error, Refusal};
 use crate::event::Role;
@@ -40,8 +38,6 @@ pub(crate) struct Claim<'m> {
     pub(crate) hash: &'m [u8],
     /// Where in the datagram the identity stands.
     pub(crate) offset: usize,
-    /// The address it is seen at.
-    pub(crate) remote: IpAddr,
 }
 
 /// Derives SKEYID and what follows from it into the IKE SA.
@@ -98,7 +94,7 @@ pub(crate) fn verify(
         return Err(Refusal::Authentication.into());
     }
     let parsed = IdPayload::parse(claim.id, claim.offset)?;
-    if !peer.remote_id.accepts(&identity_of(&parsed), claim.remote) {
+    if !peer.remote_id.accepts(&identity_of(&parsed)) {
         return Err(Refusal::Identity(parsed.id_type).into());
     }
     Ok(Authenticated { owner_id: OwnerId { peer: peer.id, owner } })

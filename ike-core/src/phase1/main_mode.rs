@@ -385,12 +385,8 @@ impl Endpoint<'_> {
             algorithms.open(&ike.cipher_key, &ike.iv, &header, datagram, spec)?
         };
         let id = message.find(PayloadType::ID)?;
-        let claim = Claim {
-            id: id.body,
-            hash: message.find(PayloadType::HASH)?.body,
-            offset: id.offset,
-            remote: path.remote.ip(),
-        };
+        let claim =
+            Claim { id: id.body, hash: message.find(PayloadType::HASH)?.body, offset: id.offset };
         let held = self.store.buffers.held(index);
         let hashed = transcript.of(held, ike.cookies);
         let owner = self.owner_digest(peer.id, claim.id);

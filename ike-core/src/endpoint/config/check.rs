@@ -6,8 +6,8 @@ use core::fmt;
 use esp_core::{BlockCipher, Integrity, PortRange, Transform};
 
 use crate::config::{
-    Authentication, ChildConfig, ChildId, Config, Lifetime, PeerConfig, PeerId, Phase1Cipher,
-    Phase1Mode, RemoteAddress, Secret,
+    Authentication, ChildConfig, ChildId, Config, Lifetime, Limits, PeerConfig, PeerId,
+    Phase1Cipher, Phase1Mode, RemoteAddress, RemoteId, Secret, Timing,
 };
 use crate::crypto::{Crypto, DhGroup};
 use crate::phase1::negotiate::{Suite, is_known};
@@ -50,11 +50,28 @@ pub enum FindingKind {
     LifetimeTooShort(u32),
     /// A phase 1 lifetime above a day: some peers refuse it, and keys should not be used longer.
     LifetimeLong(u32),
+    /// Something that must not be zero: a wait, or a number of tries.
+    Zero(&'static str),
+    /// A renewal that begins after this share of a lifetime, in percent, jitter subtracted: 1 to 99 work.
+    RenewalShare(i16),
+    /// The responder renews after a smaller share of the lifetime than the initiator: both will lead.
+    RenewalOrder,
+    /// A lifetime that leaves the renewal fewer seconds than a lost message takes to be given up.
+    RenewalMargin {
+        /// Seconds between the begin of the renewal and the end of the SA.
+        margin: u32,
+        /// Seconds that all retransmissions take.
+        needed: u32,
+    },
+    /// Datagrams so small that a fragment carries next to nothing: at least 128 bytes work.
+    Datagram(u16),
     /// Aggressive mode can propose one group only.
     AggressiveGroups,
     /// Another peer has the same addresses, and main mode cannot tell them apart: the key is chosen by the address
     /// (RFC 2409 §5.4).
     SameAddresses(PeerId),
+    /// Another peer has the same addresses and identity, and aggressive mode cannot tell them apart.
+    SameIdentity(PeerId),
     /// A replay window outside of 32 to 1024 packets.
     ReplayWindow(u16),
     /// A range of ports, which IKEv1 cannot name: one port, or all (RFC 2407 §4.6.2).
@@ -108,6 +125,8 @@ impl FindingKind {
     pub const fn severity(&self) -> Severity {
         match self {
             Self::LifetimeLong(_)
+            | Self::RenewalOrder
+            | Self::RenewalMargin { .. }
             | Self::OverlappingSelectors(_)
             | Self::KeyShort(_)
             | Self::Aggressive
@@ -134,12 +153,30 @@ impl fmt::Display for FindingKind {
                     "a phase 1 lifetime of {seconds} s; more than a day is refused by some peers"
                 )
             }
+            Self::Zero(what) => write!(f, "{what} is zero"),
+            Self::RenewalShare(percent) => {
+                write!(f, "a renewal after {percent} % of a lifetime; 1 to 99 work")
+            }
+            Self::RenewalOrder => {
+                f.write_str("a responder that renews before the initiator; both will, each time")
+            }
+            Self::RenewalMargin { margin, needed } => write!(
+                f,
+                "a renewal has {margin} s until the SA ends; retransmissions may take {needed} s"
+            ),
+            Self::Datagram(bytes) => {
+                write!(f, "datagrams of {bytes} bytes; at least 128 are needed")
+            }
             Self::AggressiveGroups => {
                 f.write_str("aggressive mode can propose one Diffie-Hellman group only")
             }
             Self::SameAddresses(PeerId(other)) => write!(
                 f,
                 "peer {other} has the same addresses; main mode chooses the key by address (RFC 2409 §5.4)"
+            ),
+            Self::SameIdentity(PeerId(other)) => write!(
+                f,
+                "peer {other} has the same addresses and identity; aggressive mode cannot tell them apart"
             ),
             Self::ReplayWindow(window) => {
                 write!(f, "a replay window of {window} packets; 32 to 1024 work")
@@ -179,6 +216,7 @@ impl Config<'_> {
         let mut peers = 0_usize;
         while let Some(peer) = self.peers.at(peers) {
             peer.check(self.crypto, report);
+            check_margins(&peer, &self.timing, report);
             children = children.saturating_add(peer.children.len());
             for earlier in 0..peers {
                 if let Some(other) = self.peers.at(earlier) {
@@ -188,6 +226,9 @@ impl Config<'_> {
             check_messages(&peer, self.crypto, sizes.message, report);
             peers = peers.saturating_add(1);
         }
+        check_timing(&self.timing, &self.limits, &mut |kind| {
+            report(Finding { peer: None, child: None, kind });
+        });
         let mut storage = |of, needed, given| {
             if needed > given {
                 let kind = FindingKind::Storage { of, needed, given };
@@ -218,6 +259,75 @@ fn check_pair(one: &PeerConfig<'_>, other: &PeerConfig<'_>, report: &mut dyn FnM
     let by_address = one.exchange == Phase1Mode::Main && other.exchange == Phase1Mode::Main;
     if by_address && !same_key && same_addresses(&one.remote, &other.remote) {
         found(FindingKind::SameAddresses(one.id));
+    }
+    let by_identity = one.danger_answer_aggressive_psk && other.danger_answer_aggressive_psk;
+    if by_identity
+        && same_addresses(&one.remote, &other.remote)
+        && same_identity(&one.remote_id, &other.remote_id)
+    {
+        found(FindingKind::SameIdentity(one.id));
+    }
+}
+
+fn same_identity(one: &RemoteId<'_>, other: &RemoteId<'_>) -> bool {
+    match (one, other) {
+        (RemoteId::Exactly(identity), other) | (other, RemoteId::Exactly(identity)) => {
+            other.accepts(identity)
+        }
+        (RemoteId::OneOf(identities), other) | (other, RemoteId::OneOf(identities)) => {
+            identities.iter().any(|identity| other.accepts(identity))
+        }
+        (RemoteId::Anyone, RemoteId::Anyone) => true,
+    }
+}
+
+/// What holds for all peers: waits, shares of lifetimes, sizes.
+fn check_timing(timing: &Timing, limits: &Limits, found: &mut dyn FnMut(FindingKind)) {
+    for (what, wait) in [
+        ("the wait before the first retransmission", timing.retransmit_first),
+        ("the wait for the next message of an exchange", timing.exchange_timeout),
+    ] {
+        if wait.is_zero() {
+            found(FindingKind::Zero(what));
+        }
+    }
+    if limits.exchanges_per_ike_sa == 0 {
+        found(FindingKind::Zero("the number of exchanges under an IKE SA"));
+    }
+    if limits.datagram < 128 {
+        found(FindingKind::Datagram(limits.datagram));
+    }
+    let (leads, follows) = (timing.rekey_percent, timing.rekey_percent_responder);
+    for latest in [leads, follows] {
+        let earliest = i16::from(latest).saturating_sub(timing.rekey_jitter_percent.into());
+        if latest > 99 {
+            found(FindingKind::RenewalShare(latest.into()));
+        } else if earliest < 1 {
+            found(FindingKind::RenewalShare(earliest));
+        }
+    }
+    if follows < leads {
+        found(FindingKind::RenewalOrder);
+    }
+}
+
+/// Whether a renewal whose messages get lost is through, or has failed, before the SA ends.
+fn check_margins(peer: &PeerConfig<'_>, timing: &Timing, report: &mut dyn FnMut(Finding)) {
+    let needed = timing.retransmission_span().as_secs();
+    let left = 100_u8.saturating_sub(timing.rekey_percent);
+    let mut check = |child, lifetime: Lifetime| {
+        let margin = u64::from(lifetime.seconds).saturating_mul(left.into()) / 100;
+        // One that is too short anyway has been told.
+        if margin < needed && too_short(lifetime).is_none() {
+            let [margin, needed] =
+                [margin, needed].map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
+            let kind = FindingKind::RenewalMargin { margin, needed };
+            report(Finding { peer: Some(peer.id), child, kind });
+        }
+    };
+    check(None, peer.lifetime);
+    for child in peer.children {
+        check(Some(child.id), child.lifetime);
     }
 }
 
@@ -289,10 +399,18 @@ impl PeerConfig<'_> {
         if self.exchange == Phase1Mode::Aggressive && !one_group {
             found(FindingKind::AggressiveGroups);
         }
-        if let Some(kind) = lifetime(self.lifetime) {
+        if let Some(kind) = too_short(self.lifetime) {
             found(kind);
         } else if self.lifetime.seconds > 86_400 {
             found(FindingKind::LifetimeLong(self.lifetime.seconds));
+        }
+        if let Some(dpd) = self.dpd {
+            if dpd.retry.is_zero() {
+                found(FindingKind::Zero("the wait for the answer of a peer that may be dead"));
+            }
+            if dpd.tries == 0 {
+                found(FindingKind::Zero("the number of questions to a peer that may be dead"));
+            }
         }
         for (position, child) in self.children.iter().enumerate() {
             check_child(self, child, crypto, report);
@@ -340,7 +458,7 @@ fn check_child(
         }
         weak_group(group).into_iter().for_each(&mut found);
     }
-    lifetime(child.lifetime).into_iter().for_each(&mut found);
+    too_short(child.lifetime).into_iter().for_each(&mut found);
     if !(32..=1024).contains(&child.replay_window) {
         found(FindingKind::ReplayWindow(child.replay_window));
     }
@@ -399,19 +517,20 @@ fn weak_integrity(transform: Transform) -> Option<FindingKind> {
     }
 }
 
-fn lifetime(lifetime: Lifetime) -> Option<FindingKind> {
+fn too_short(lifetime: Lifetime) -> Option<FindingKind> {
     (lifetime.seconds < 60).then_some(FindingKind::LifetimeTooShort(lifetime.seconds))
 }
 
 #[cfg(test)]
 mod tests {
     use core::net::IpAddr;
+    use core::time::Duration;
     use std::vec::Vec;
 
     use esp_core::{Addresses, Mode, PolicyId, TrafficSelectors};
 
     use super::*;
-    use crate::config::{EspProposal, Limits, Phase1Proposal, Timing};
+    use crate::config::{Dpd, DpdAction, EspProposal, Identity, Phase1Proposal};
     use crate::crypto::SOFTWARE;
 
     const GOOD: &[Phase1Proposal] = &[Phase1Proposal {
@@ -449,12 +568,16 @@ mod tests {
     }
 
     fn findings(peers: &[PeerConfig<'_>], sizes: Sizes) -> Vec<FindingKind> {
-        let config = Config {
-            peers: &peers,
-            crypto: &SOFTWARE,
-            timing: Timing::DEFAULT,
-            limits: Limits::DEFAULT,
-        };
+        findings_with(peers, sizes, Timing::DEFAULT, Limits::DEFAULT)
+    }
+
+    fn findings_with(
+        peers: &[PeerConfig<'_>],
+        sizes: Sizes,
+        timing: Timing,
+        limits: Limits,
+    ) -> Vec<FindingKind> {
+        let config = Config { peers: &peers, crypto: &SOFTWARE, timing, limits };
         let mut all = Vec::new();
         config.check(sizes, &mut |finding| all.push(finding.kind));
         all
@@ -492,6 +615,19 @@ mod tests {
         assert_eq!(one(|peer| peer.lifetime.seconds = 59), [FindingKind::LifetimeTooShort(59)]);
         assert_eq!(one(|peer| peer.lifetime.seconds = 86_401), [FindingKind::LifetimeLong(86_401)]);
         assert_eq!(one(|peer| peer.danger_answer_aggressive_psk = true), [FindingKind::Aggressive]);
+        const DPD: Dpd = Dpd {
+            idle: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+            tries: 3,
+            action: DpdAction::Clear,
+        };
+        assert_eq!(one(|peer| peer.dpd = Some(DPD)), []);
+        for found in [
+            one(|peer| peer.dpd = Some(Dpd { retry: Duration::ZERO, ..DPD })),
+            one(|peer| peer.dpd = Some(Dpd { tries: 0, ..DPD })),
+        ] {
+            assert!(matches!(found[..], [FindingKind::Zero(_)]), "{found:?}");
+        }
     }
 
     #[test]
@@ -537,6 +673,74 @@ mod tests {
         wide.selectors.remote.addresses = Addresses::Any;
         let all = findings(&[peer(2, &[child(1), wide])], SIZES);
         assert_eq!(all, [FindingKind::OverlappingSelectors(ChildId(1))]);
+    }
+
+    #[test]
+    fn peers_that_aggressive_mode_cannot_tell_apart_are_found() {
+        let answers = |id, remote_id| {
+            let mut peer = peer(id, &[]);
+            peer.remote = RemoteAddress::Any;
+            peer.danger_answer_aggressive_psk = true;
+            peer.remote_id = remote_id;
+            peer
+        };
+        let name = |name| RemoteId::Exactly(Identity::Fqdn(name));
+        let several = RemoteId::OneOf(&[Identity::Fqdn("a.example"), Identity::Fqdn("b.example")]);
+        for (one, other, same) in [
+            (name("a.example"), name("A.example"), true),
+            (name("a.example"), name("b.example"), false),
+            (name("a.example"), RemoteId::Anyone, true),
+            (several, name("b.example"), true),
+            (name("c.example"), several, false),
+            (RemoteId::Anyone, RemoteId::Anyone, true),
+        ] {
+            let mut all = findings(&[answers(2, one), answers(3, other)], SIZES);
+            all.retain(|kind| *kind != FindingKind::Aggressive);
+            let expected = same.then_some(FindingKind::SameIdentity(PeerId(2)));
+            assert_eq!(all, Vec::from_iter(expected), "{one:?} {other:?}");
+        }
+        let mut elsewhere = answers(3, RemoteId::Anyone);
+        elsewhere.remote = RemoteAddress::Host(IpAddr::from([192, 0, 2, 3]));
+        let all = findings(&[answers(2, RemoteId::Anyone), elsewhere], SIZES);
+        assert_eq!(all, [FindingKind::Aggressive; 2]);
+    }
+
+    #[test]
+    fn clocks_and_counts_that_cannot_work_are_found() {
+        let one = |change: fn(&mut Timing, &mut Limits)| {
+            let (mut timing, mut limits) = (Timing::DEFAULT, Limits::DEFAULT);
+            change(&mut timing, &mut limits);
+            findings_with(&[], SIZES, timing, limits)
+        };
+        assert_eq!(one(|_, _| ()), []);
+        let zero = |all: &[FindingKind]| matches!(all, [FindingKind::Zero(_)]);
+        assert!(zero(&one(|timing, _| timing.retransmit_first = Duration::ZERO)));
+        assert!(zero(&one(|timing, _| timing.exchange_timeout = Duration::ZERO)));
+        assert!(zero(&one(|_, limits| limits.exchanges_per_ike_sa = 0)));
+        assert_eq!(one(|_, limits| limits.datagram = 127), [FindingKind::Datagram(127)]);
+        let share = FindingKind::RenewalShare;
+        assert_eq!(one(|timing, _| timing.rekey_percent_responder = 100), [share(100)]);
+        assert_eq!(one(|timing, _| timing.rekey_percent = 5), [share(0)]);
+        assert_eq!(one(|timing, _| timing.rekey_percent = 6), []);
+        assert_eq!(one(|timing, _| timing.rekey_percent = 93), [FindingKind::RenewalOrder]);
+    }
+
+    /// Retransmissions take 26 s; 15 % of 173 s are less, in whole seconds.
+    #[test]
+    fn a_lifetime_too_short_to_be_renewed_in_time_is_found() {
+        let with = |phase1, phase2| {
+            let mut child = child(1);
+            child.lifetime.seconds = phase2;
+            let children = [child];
+            let mut peer = peer(2, &children);
+            peer.lifetime.seconds = phase1;
+            findings(&[peer], SIZES)
+        };
+        assert_eq!(Timing::DEFAULT.retransmission_span().as_secs(), 26);
+        assert_eq!(with(174, 174), []);
+        let short = FindingKind::RenewalMargin { margin: 25, needed: 26 };
+        assert_eq!(with(173, 3_600), [short]);
+        assert_eq!(with(3_600, 173), [short]);
     }
 
     #[test]

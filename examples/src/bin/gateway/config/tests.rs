@@ -77,12 +77,8 @@ fn what_the_engine_gets() {
     let tables = site.tables();
     let peers = site.peer_configs(&tables);
     assert_eq!(peers[0].local_id, Identity::Address([192, 0, 2, 1].into()));
-    assert!(
-        peers[0]
-            .remote_id
-            .accepts(&Identity::Address([192, 0, 2, 2].into()), [192, 0, 2, 9].into())
-    );
-    assert!(!peers[0].remote_id.accepts(&Identity::Fqdn("p"), [192, 0, 2, 2].into()));
+    assert!(peers[0].remote_id.accepts(&Identity::Address([192, 0, 2, 2].into())));
+    assert!(!peers[0].remote_id.accepts(&Identity::Fqdn("p")));
     assert_eq!(peers[0].children[0].selectors.to_string(), "10.1.0.0/24 === 10.2.0.0/24");
     assert_eq!(site.name(PeerId(0), Some(ChildId(0))), "p/c");
     assert_eq!(site.name(PeerId(7), None), "peer 7");
