@@ -129,7 +129,10 @@ impl SpdEntry {
     pub const fn neighbour_discovery(id: PolicyId) -> Self {
         let end = Selector {
             addresses: Addresses::Any,
-            ports: PortRange { first: 133 << 8, last: 137 << 8 | 0xff },
+            ports: PortRange {
+                first: u16::from_be_bytes([133, 0]),
+                last: u16::from_be_bytes([137, 255]),
+            },
         };
         Self::new(
             id,
@@ -397,18 +400,76 @@ impl<'s> FlowCache<'s> {
 
     #[inline]
     fn place(&self, direction: Direction, flow: &Flow) -> Option<usize> {
-        let mut hash = u64::from(flow.both_ports) << 16 | u64::from(flow.protocol) << 1;
-        hash |= u64::from(direction == Direction::Inbound);
-        for address in [flow.local, flow.remote] {
-            hash = (hash ^ fold(address)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let [p0, p1, p2, p3] = flow.both_ports.to_be_bytes();
+        let inbound = u8::from(direction == Direction::Inbound);
+        let rest = u64::from_be_bytes([0, 0, p0, p1, p2, p3, flow.protocol, inbound]);
+        // Each word is spread before the next one joins: a host's number must not make up for a direction.
+        let mut hash = 0_u64;
+        for word in [rest, fold(flow.local), fold(flow.remote)] {
+            hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             hash ^= hash >> 32;
         }
         let place = (hash & 0xffff_ffff).wrapping_mul(self.flows.len() as u64) >> 32;
-        usize::try_from(place).ok().filter(|place| *place < self.flows.len())
+        usize::try_from(place).ok()
     }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
 const fn fold(bits: u128) -> u64 {
     (bits >> 64) as u64 ^ bits as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// 64 flows in 256 places: if they fell there at random, 57 of them would not be displaced by a later one.
+    #[test]
+    fn flows_that_differ_in_one_thing_seldom_displace_each_other() {
+        type Change = fn(&mut Flow, u8);
+        let flow = Flow {
+            local: 0x0a01_0001,
+            remote: 0x0a02_0001,
+            both_ports: 0x03e8_07d0,
+            shown: Shown::Known,
+            protocol: 17,
+            v4: true,
+        };
+        let differ: &[(&str, Change)] = &[
+            ("local host", |flow, n| flow.local ^= u128::from(n)),
+            ("remote host", |flow, n| flow.remote ^= u128::from(n)),
+            ("both hosts", |flow, n| {
+                flow.local ^= u128::from(n);
+                flow.remote ^= u128::from(n);
+            }),
+            ("local network", |flow, n| flow.local ^= u128::from(n) << 16),
+            ("remote network", |flow, n| flow.remote ^= u128::from(n) << 16),
+            ("local network of IPv6", |flow, n| flow.local ^= u128::from(n) << 64),
+            ("remote network of IPv6", |flow, n| flow.remote ^= u128::from(n) << 64),
+            ("local port", |flow, n| flow.both_ports ^= u32::from(n) << 16),
+            ("remote port", |flow, n| flow.both_ports ^= u32::from(n)),
+            ("protocol", |flow, n| flow.protocol = n),
+        ];
+        let mut memory = [CachedFlow::EMPTY; 256];
+        for (what, differ) in differ {
+            let mut cache = FlowCache::new(&mut memory);
+            let directions = [Direction::Outbound, Direction::Inbound];
+            let flows: Vec<_> = directions
+                .into_iter()
+                .flat_map(|direction| (0..32).map(move |n| (direction, n)))
+                .map(|(direction, n)| {
+                    let mut flow = flow;
+                    differ(&mut flow, n);
+                    (direction, flow)
+                })
+                .collect();
+            for (direction, flow) in &flows {
+                cache.put(*direction, flow, 0, None);
+            }
+            let kept = |(direction, flow): &&(_, _)| cache.get(*direction, flow).is_some();
+            let kept = flows.iter().filter(kept).count();
+            assert!(kept >= 50, "{what}: {kept} of 64");
+        }
+    }
 }
