@@ -51,6 +51,8 @@ pub struct Local {
     pub device_addresses: Vec<(IpAddr, u8)>,
     /// Largest inner packet, in bytes.
     pub mtu: u16,
+    /// Largest outer packet, in bytes; 0 for no limit.
+    pub path_mtu: u16,
     /// Whether the networks behind the peers are routed into the TUN device.
     pub routes: bool,
     /// Where `status` asks, if not at the usual place.

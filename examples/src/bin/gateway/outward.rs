@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use esp_core::{Direction, Encap, Outer, PolicyId, SaParams};
+use esp_core::{Direction, Encap, Outer, PolicyId, SaParams, too_big_reply};
 use examples::capture::{KeyLog, Pcap};
 use examples::host::{Dropped, Outside};
-use examples::packet;
+use examples::packet::{self, View};
 use ike_core::config::{ChildId, PeerId, RemoteAddress};
 use ike_core::event::{ChildSaHandle, DownReason, Event, Role};
 use ike_core::natt::{IKE_PORT, NAT_PORT};
@@ -182,6 +182,17 @@ impl<'s> Outward<'s> {
         }
     }
 
+    /// Tells the sender of a packet that did not fit the path how large packets may be (RFC 4301 §8.2.1). The error comes in
+    /// the name of the packet's destination: from the device the system takes none that claims to come from itself.
+    fn tell_size(&mut self, packet: &[u8], mtu: u16) {
+        let Some(view) = View::of(packet) else { return };
+        let mut reply = [0; 1280];
+        let len = too_big_reply(packet, mtu, view.destination, &mut reply);
+        if let Some(reply) = len.and_then(|len| reply.get(..len)) {
+            self.deliver(reply);
+        }
+    }
+
     fn ended(&mut self, outcome: Outcome) {
         self.outcome.get_or_insert(outcome);
     }
@@ -294,6 +305,9 @@ impl Outside for Outward<'_> {
     fn dropped(&mut self, packet: &[u8], why: Dropped) {
         self.dropped = self.dropped.saturating_add(1);
         debug!("packet of {} bytes dropped: {why:?}", packet.len());
+        if let Dropped::TooBig(mtu) = why {
+            self.tell_size(packet, mtu);
+        }
     }
 
     fn event(&mut self, endpoint: &Endpoint<'_>, event: &Event) {

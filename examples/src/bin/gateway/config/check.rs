@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use esp_core::{
-    Addresses, Mode, Policy, PolicyId, PortRange, Protocol, Selector, SpdEntry, TrafficSelectors,
+    Addresses, FromPacket, Mode, Policy, PolicyId, PortRange, Protect, Protocol, Selector,
+    SpdEntry, TrafficSelectors, TunnelOptions,
 };
 use ike_core::config::{Dpd, Lifetime, Quirks, RemoteAddress};
 use toml::Spanned;
@@ -47,7 +48,7 @@ impl Check<'_> {
             }
             peers.push(peer);
         }
-        let policies = self.policies(file.policies, &peers, next_policy);
+        let policies = self.policies(file.policies, &peers, next_policy, local.path_mtu);
         Site { local, timing: file.timing.into(), limits: file.limits.into(), peers, policies }
     }
 
@@ -70,6 +71,9 @@ impl Check<'_> {
         if !(576..=9000).contains(table.mtu.get_ref()) {
             self.mistake(&table.mtu, "mtu is not between 576 and 9000");
         }
+        if let Some(path_mtu) = table.path_mtu.as_ref().filter(|mtu| *mtu.get_ref() < 576) {
+            self.mistake(path_mtu, "path_mtu is below 576");
+        }
         Local {
             addresses: table.addresses.into_inner(),
             device: table.device.into_inner(),
@@ -79,6 +83,7 @@ impl Check<'_> {
                 .map(|Interface(address)| address)
                 .collect(),
             mtu: table.mtu.into_inner(),
+            path_mtu: table.path_mtu.map_or(0, Spanned::into_inner),
             routes: table.routes,
             control: table.control,
         }
@@ -345,9 +350,12 @@ impl Check<'_> {
         tables: Vec<Spanned<PolicyTable>>,
         peers: &[Peer],
         mut next: u32,
+        path_mtu: u16,
     ) -> Vec<SpdEntry> {
         let mut entries: Vec<SpdEntry> = Vec::new();
-        let protect = |child: &Child| SpdEntry::new(child.policy, child.selectors, Policy::PROTECT);
+        let tunnel = TunnelOptions { mtu: path_mtu, ..TunnelOptions::DEFAULT };
+        let how = Policy::Protect(Protect { from_packet: FromPacket::NOTHING, tunnel });
+        let protect = |child: &Child| SpdEntry::new(child.policy, child.selectors, how);
         for table in tables {
             let table = table.into_inner();
             let selectors = [

@@ -39,6 +39,7 @@ pub(super) struct LocalTable {
     pub(super) device_addresses: Vec<Interface>,
     #[serde(default = "default_mtu")]
     pub(super) mtu: Spanned<u16>,
+    pub(super) path_mtu: Option<Spanned<u16>>,
     #[serde(default = "yes")]
     pub(super) routes: bool,
     pub(super) control: Option<PathBuf>,

@@ -1,4 +1,4 @@
-use esp_core::{Policy, Protocol};
+use esp_core::{FromPacket, Policy, Protect, Protocol, TunnelOptions};
 
 use super::*;
 
@@ -40,7 +40,7 @@ fn the_schema_is_valid_and_says_the_defaults() {
     let mut spelled_out = String::new();
     for line in SCHEMA.lines() {
         let key = line.strip_prefix('#').filter(|rest| !rest.starts_with(' '));
-        let examples = ["device_addresses", "local_port", "remote_port"];
+        let examples = ["device_addresses", "path_mtu", "local_port", "remote_port"];
         match key {
             Some(key) if examples.iter().all(|word| !key.starts_with(word)) => {
                 spelled_out.push_str(key)
@@ -80,6 +80,7 @@ fn what_the_engine_gets() {
     assert!(peers[0].remote_id.accepts(&Identity::Address([192, 0, 2, 2].into())));
     assert!(!peers[0].remote_id.accepts(&Identity::Fqdn("p")));
     assert_eq!(peers[0].children[0].selectors.to_string(), "10.1.0.0/24 === 10.2.0.0/24");
+    assert_eq!(site.policies[0].policy, Policy::PROTECT);
     assert_eq!(site.name(PeerId(0), Some(ChildId(0))), "p/c");
     assert_eq!(site.name(PeerId(7), None), "peer 7");
 }
@@ -273,4 +274,14 @@ fn mutilated_files_are_understood_or_refused() {
         }
     }
     assert!(understood > 100 && refused > 1000, "{understood} {refused}");
+}
+
+#[test]
+fn a_path_of_limited_size_limits_what_is_sealed() {
+    let limited = SMALL.replacen("[local]\n", "[local]\npath_mtu = 1500\n", 1);
+    let site = parse(&limited).expect("valid");
+    let tunnel = TunnelOptions { mtu: 1500, ..TunnelOptions::DEFAULT };
+    let protect = Protect { from_packet: FromPacket::NOTHING, tunnel };
+    assert_eq!(site.policies[0].policy, Policy::Protect(protect));
+    assert_eq!(mistake("[local]\n", "[local]\npath_mtu = 575\n").1, "path_mtu is below 576");
 }
