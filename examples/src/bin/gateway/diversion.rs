@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use esp_core::{PortRange, Protocol, TrafficSelectors};
 
-use crate::tun::{Tun, ip};
+use crate::tun::{Tun, Undo, ip};
 
 /// Of the routing table, and of the rules for what is not protected: the port of IKE behind a NAT. The rule for what is
 /// protected comes next.
@@ -23,42 +23,28 @@ const TABLE: &str = "4500";
 const BYPASS: &str = "4500";
 const PROTECT: &str = "4501";
 
-/// The rules of one child, removed when dropped; the route goes with the device.
-#[derive(Debug)]
-pub struct Diversion {
-    rules: Vec<(IpAddr, Vec<String>)>,
-}
-
-impl Diversion {
-    /// Brings the traffic that `selectors` describe, between `local` and `remote`, into `tun`.
-    pub fn new(
-        tun: &Tun,
-        local: IpAddr,
-        remote: IpAddr,
-        selectors: &TrafficSelectors,
-    ) -> io::Result<Self> {
-        tun.route_host(remote, local, TABLE)?;
-        let mut diversion = Self { rules: Vec::new() };
-        for rule in rules(remote, selectors) {
-            // A gateway that was killed has left its rules behind.
-            let _ = change("del", remote, &rule);
-            change("add", remote, &rule)?;
-            diversion.rules.push((remote, rule));
-        }
-        Ok(diversion)
+/// Brings the traffic that `selectors` describe, between `local` and `remote`, into `tun`.
+pub fn divert(
+    tun: &Tun,
+    local: IpAddr,
+    remote: IpAddr,
+    selectors: &TrafficSelectors,
+    undo: &mut Undo,
+) -> io::Result<()> {
+    tun.route_host(remote, local, TABLE, undo)?;
+    let family = if remote.is_ipv4() { "-4" } else { "-6" };
+    for rule in rules(remote, selectors) {
+        let change = |how| [family, "rule", how].into_iter().chain(rule.split(' '));
+        // A gateway that was killed has left its rules behind.
+        let _ = ip(&change("del").collect::<Vec<_>>());
+        ip(&change("add").collect::<Vec<_>>())?;
+        undo.later(change("del"));
     }
-}
-
-impl Drop for Diversion {
-    fn drop(&mut self) {
-        for (remote, rule) in &self.rules {
-            let _ = change("del", *remote, rule);
-        }
-    }
+    Ok(())
 }
 
 /// What follows `ip rule add`, first what is not protected.
-fn rules(remote: IpAddr, selectors: &TrafficSelectors) -> Vec<Vec<String>> {
+fn rules(remote: IpAddr, selectors: &TrafficSelectors) -> [String; 4] {
     let to = format!("to {remote}");
     let mut protect = format!("pref {PROTECT} {to}");
     if let Protocol::Number(number) = selectors.protocol {
@@ -77,15 +63,6 @@ fn rules(remote: IpAddr, selectors: &TrafficSelectors) -> Vec<Vec<String>> {
         format!("pref {BYPASS} {to} ipproto 17 sport 4500 lookup main"),
         format!("{protect} lookup {TABLE}"),
     ]
-    .iter()
-    .map(|rule| rule.split(' ').map(str::to_owned).collect())
-    .collect()
-}
-
-fn change(how: &str, remote: IpAddr, rule: &[String]) -> io::Result<()> {
-    let family = if remote.is_ipv4() { "-4" } else { "-6" };
-    let words = [family, "rule", how].into_iter().chain(rule.iter().map(String::as_str));
-    ip(&words.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -98,9 +75,7 @@ mod tests {
     fn ike_and_esp_go_past_the_device_and_the_childs_traffic_into_it() {
         let (local, remote) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let side = |address, ports| Selector { addresses: Addresses::host(address), ports };
-        let written = |selectors| {
-            rules(remote, &selectors).iter().map(|rule| rule.join(" ")).collect::<Vec<_>>()
-        };
+        let written = |selectors| rules(remote, &selectors);
         let all = TrafficSelectors {
             local: side(local, PortRange::ANY),
             remote: side(remote, PortRange::ANY),

@@ -25,10 +25,10 @@ use tracing::{debug, info, warn};
 
 use crate::config::{Site, Start};
 use crate::control::Control;
-use crate::diversion::Diversion;
+use crate::diversion::divert;
 use crate::outward::{Listener, Outcome, Outward};
 use crate::report;
-use crate::tun::Tun;
+use crate::tun::{Tun, Undo};
 use crate::{CONTROL, FAILED, NO_ANSWER, Run, SIZES};
 
 /// Whole UDP datagrams and IP packets fit.
@@ -71,7 +71,7 @@ pub fn run(site: &Site, arguments: &Run) -> io::Result<u8> {
         .transpose()?;
     let keylog = arguments.keylog.as_deref().map(KeyLog::create).transpose()?;
     let tun = Tun::create(&site.local.device, &site.local.device_addresses, site.local.mtu)?;
-    let _diversions = routes(site, &tun)?;
+    let _undo = routes(site, &tun)?;
     let path =
         arguments.control.as_deref().or(site.local.control.as_deref()).unwrap_or(CONTROL.as_ref());
     let control = Control::listen(path)?;
@@ -107,26 +107,26 @@ pub fn run(site: &Site, arguments: &Run) -> io::Result<u8> {
 }
 
 /// The networks behind the peers lead into the device, and in transport mode what this host itself sends to them.
-fn routes(site: &Site, tun: &Tun) -> io::Result<Vec<Diversion>> {
-    let mut diversions = Vec::new();
+fn routes(site: &Site, tun: &Tun) -> io::Result<Undo> {
+    let mut undo = Undo::default();
     if !site.local.routes {
-        return Ok(diversions);
+        return Ok(undo);
     }
     for (peer, child) in
         site.peers.iter().flat_map(|peer| peer.children.iter().map(move |child| (peer, child)))
     {
         match (child.mode, peer.remote, child.selectors.remote.addresses) {
             (Mode::Transport, RemoteAddress::Host(remote), _) => {
-                diversions.push(Diversion::new(tun, peer.local, remote, &child.selectors)?);
+                divert(tun, peer.local, remote, &child.selectors, &mut undo)?;
             }
             (Mode::Tunnel, _, Addresses::Subnet { network, prefix }) if prefix > 0 => {
-                tun.route(network, prefix)?;
+                tun.route(network, prefix, &mut undo)?;
             }
             // It would catch the way to the peer itself.
             (_, _, other) => warn!("child {}: route for {other} is left to you", child.name),
         }
     }
-    Ok(diversions)
+    Ok(undo)
 }
 
 struct Gateway<'a, 's> {

@@ -58,14 +58,22 @@ impl Tun {
     }
 
     /// Routes a network into the device.
-    pub fn route(&self, network: IpAddr, prefix: u8) -> io::Result<()> {
+    pub fn route(&self, network: IpAddr, prefix: u8, undo: &mut Undo) -> io::Result<()> {
         let network = format!("{}/{prefix}", masked(network, prefix));
+        barrier(&[&network], undo)?;
         ip(&["route", "replace", &network, "dev", &self.name])
     }
 
     /// Routes one host into the device, from this address of ours, in a table of its own.
-    pub fn route_host(&self, host: IpAddr, from: IpAddr, table: &str) -> io::Result<()> {
+    pub fn route_host(
+        &self,
+        host: IpAddr,
+        from: IpAddr,
+        table: &str,
+        undo: &mut Undo,
+    ) -> io::Result<()> {
         let (host, from) = (host.to_string(), from.to_string());
+        barrier(&[&host, "table", table], undo)?;
         ip(&["route", "replace", &host, "dev", &self.name, "src", &from, "table", table])
     }
 
@@ -83,6 +91,41 @@ impl Tun {
 impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// Worse than that of any route into the device: it counts when that one is gone.
+const BARRIER_METRIC: &str = "9999";
+
+/// A gateway that is killed takes the device along, and the device its routes. What was to be protected must not find another
+/// way then, in clear: behind each route into the device stands one that leads nowhere.
+fn barrier(to: &[&str], undo: &mut Undo) -> io::Result<()> {
+    let words = |how| {
+        ["route", how, "unreachable"]
+            .into_iter()
+            .chain(to.iter().copied())
+            .chain(["metric", BARRIER_METRIC])
+    };
+    ip(&words("replace").collect::<Vec<_>>())?;
+    undo.later(words("del"));
+    Ok(())
+}
+
+/// Commands of [`ip`] that take back what was changed of the system; run when dropped, the latest first.
+#[derive(Debug, Default)]
+pub struct Undo(Vec<Vec<String>>);
+
+impl Undo {
+    pub fn later<'w>(&mut self, command: impl IntoIterator<Item = &'w str>) {
+        self.0.push(command.into_iter().map(str::to_owned).collect());
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        while let Some(command) = self.0.pop() {
+            let _ = ip(&command.iter().map(String::as_str).collect::<Vec<_>>());
+        }
     }
 }
 
