@@ -325,7 +325,7 @@ pub(crate) struct CachedFlow {
     line: u32,
     /// The outbound SA used last, plus one; 0 for none.
     sa: u32,
-    inbound: bool,
+    direction: Direction,
     flow: Flow,
 }
 
@@ -345,7 +345,7 @@ impl CachedFlow {
         generation: 0,
         line: 0,
         sa: 0,
-        inbound: false,
+        direction: Direction::Inbound,
         flow: Flow {
             local: 0,
             remote: 0,
@@ -365,20 +365,18 @@ impl<'s> FlowCache<'s> {
 
     /// The list has changed: nothing remembered is right any more.
     pub(crate) fn forget(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
-        if self.generation == 0 {
+        self.generation = self.generation.checked_add(1).unwrap_or_else(|| {
             self.flows.fill(CachedFlow::EMPTY);
-            self.generation = 1;
-        }
+            1
+        });
     }
 
     /// The line that the flow matched, and the slot of the SA it used.
     #[inline]
     pub(crate) fn get(&self, direction: Direction, flow: &Flow) -> Option<(u32, Option<u32>)> {
         let cached = self.flows.get(self.place(direction, flow)?)?;
-        let inbound = direction == Direction::Inbound;
-        if cached.generation != self.generation || cached.inbound != inbound || cached.flow != *flow
-        {
+        let current = cached.generation == self.generation;
+        if !current || cached.direction != direction || cached.flow != *flow {
             return None;
         }
         Some((cached.line.checked_sub(1)?, cached.sa.checked_sub(1)))
@@ -392,7 +390,7 @@ impl<'s> FlowCache<'s> {
                 generation,
                 line: line.saturating_add(1),
                 sa: sa.map_or(0, |slot| slot.saturating_add(1)),
-                inbound: direction == Direction::Inbound,
+                direction,
                 flow: *flow,
             };
         }
@@ -401,8 +399,7 @@ impl<'s> FlowCache<'s> {
     #[inline]
     fn place(&self, direction: Direction, flow: &Flow) -> Option<usize> {
         let [p0, p1, p2, p3] = flow.both_ports.to_be_bytes();
-        let inbound = u8::from(direction == Direction::Inbound);
-        let rest = u64::from_be_bytes([0, 0, p0, p1, p2, p3, flow.protocol, inbound]);
+        let rest = u64::from_be_bytes([0, 0, p0, p1, p2, p3, flow.protocol, direction as u8]);
         // Each word is spread before the next one joins: a host's number must not make up for a direction.
         let mut hash = 0_u64;
         for word in [rest, fold(flow.local), fold(flow.remote)] {

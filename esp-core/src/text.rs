@@ -123,6 +123,7 @@ mod tests {
     use std::string::ToString as _;
 
     use super::*;
+    use crate::{InstallError, NoRoom, OpenError, PolicyId, SaError, SealError, Spi, StateError};
 
     #[test]
     fn selectors_and_transforms_in_words() {
@@ -150,5 +151,35 @@ mod tests {
         );
         assert_eq!(Transform::NullHmac(Integrity::HmacSha1_96).to_string(), "NULL HMAC-SHA1-96");
         assert_eq!(Transform::Aead(Aead::Aes128Gcm16).to_string(), "AES-GCM-128");
+    }
+
+    #[test]
+    fn errors_in_words() {
+        let spi = Spi::new(0x1000).expect("not reserved");
+        let room = NoRoom { headroom: 44, tailroom: 16 };
+        let length = SaError::KeyLength { needed: 36, given: 35 };
+        let texts: &[(&dyn Display, &str)] = &[
+            (&InstallError::Sa(length), "key material of 35 bytes, the transform needs 36"),
+            (
+                &InstallError::Sa(SaError::ReplayWindow(5)),
+                "replay window of 5 packets, not 32 to 1024",
+            ),
+            (
+                &InstallError::State(StateError::Sa(SaError::SoftAboveHard)),
+                "soft limit above the hard limit",
+            ),
+            (&InstallError::State(StateError::Generation), "a state of another generation"),
+            (&InstallError::Full, "the table is full"),
+            (&InstallError::DuplicateSpi(spi), "SPI 00001000 is in use"),
+            (&InstallError::DuplicatePolicy(PolicyId(7)), "policy 7 is there twice"),
+            (&InstallError::Selectors(PolicyId(7)), "policy 7 makes no sense"),
+            (&SealError::TooBig { mtu: 1400 }, "larger than the 1400 bytes that fit the path"),
+            (&SealError::NoRoom(room), "the packet needs 44 bytes in front and 16 behind"),
+            (&OpenError::Integrity, "not authentic"),
+            (&OpenError::NoRoom(room), "the packet needs 44 bytes in front and 16 behind"),
+        ];
+        for (error, text) in texts {
+            assert_eq!(error.to_string(), *text);
+        }
     }
 }

@@ -224,3 +224,37 @@ impl Stats {
 pub(super) const fn increase(count: &mut u64) {
     *count = count.saturating_add(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_counter() {
+        let room = NoRoom { headroom: 0, tailroom: 0 };
+        let reasons: [_; Discard::REASONS] = [
+            Discard::NoPolicy,
+            Discard::Policy,
+            Discard::Unprotected,
+            Discard::Malformed,
+            Discard::Fragment,
+            Discard::UnknownSpi,
+            Discard::Replay,
+            Discard::Integrity,
+            Discard::Dummy,
+            Discard::Selectors,
+            Discard::Expired,
+            Discard::NoRoom(room),
+            Discard::Congestion,
+            Discard::TooLong,
+        ];
+        let mut stats = Stats::default();
+        for (reason, times) in reasons.into_iter().zip(1..) {
+            (0..times).for_each(|_| stats.count_discard(reason));
+        }
+        for (reason, times) in reasons.into_iter().zip(1..) {
+            assert_eq!(stats.discarded(reason), times, "{reason:?}");
+        }
+        assert_eq!(stats.all_discarded(), (1..=14_u64).sum::<u64>());
+    }
+}
