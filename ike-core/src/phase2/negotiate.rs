@@ -51,6 +51,9 @@ impl EspSuite {
                     Aead::Aes128Gcm16 => (EspTransformId::AES_GCM_16, 128),
                     Aead::Aes192Gcm16 => (EspTransformId::AES_GCM_16, 192),
                     Aead::Aes256Gcm16 => (EspTransformId::AES_GCM_16, 256),
+                    Aead::Aes128Gmac => (EspTransformId::NULL_AUTH_AES_GMAC, 128),
+                    Aead::Aes192Gmac => (EspTransformId::NULL_AUTH_AES_GMAC, 192),
+                    Aead::Aes256Gmac => (EspTransformId::NULL_AUTH_AES_GMAC, 256),
                     Aead::ChaCha20Poly1305 => (EspTransformId::CHACHA20_POLY1305, 0),
                     _ => (EspTransformId(0), 0),
                 };
@@ -76,27 +79,26 @@ impl EspSuite {
 
     /// The transform for the data plane; `None` while nothing is agreed.
     pub(crate) fn transform(&self) -> Option<EspTransform> {
-        let cipher = match (EspTransformId(self.id), self.key_bits) {
-            (EspTransformId::AES_CBC, 128) => BlockCipher::Aes128,
-            (EspTransformId::AES_CBC, 192) => BlockCipher::Aes192,
-            (EspTransformId::AES_CBC, 256) => BlockCipher::Aes256,
+        let transform = match (EspTransformId(self.id), self.key_bits) {
+            (EspTransformId::AES_CBC, 128) => self.cbc_hmac(BlockCipher::Aes128)?,
+            (EspTransformId::AES_CBC, 192) => self.cbc_hmac(BlockCipher::Aes192)?,
+            (EspTransformId::AES_CBC, 256) => self.cbc_hmac(BlockCipher::Aes256)?,
             #[cfg(feature = "legacy")]
-            (EspTransformId::TRIPLE_DES, 0) => BlockCipher::TripleDes,
-            (EspTransformId::NULL, 0) => return Some(EspTransform::NullHmac(self.integrity()?)),
-            (EspTransformId::AES_GCM_16, 128) => {
-                return Some(EspTransform::Aead(Aead::Aes128Gcm16));
-            }
-            (EspTransformId::AES_GCM_16, 192) => {
-                return Some(EspTransform::Aead(Aead::Aes192Gcm16));
-            }
-            (EspTransformId::AES_GCM_16, 256) => {
-                return Some(EspTransform::Aead(Aead::Aes256Gcm16));
-            }
-            (EspTransformId::CHACHA20_POLY1305, 0) => {
-                return Some(EspTransform::Aead(Aead::ChaCha20Poly1305));
-            }
+            (EspTransformId::TRIPLE_DES, 0) => self.cbc_hmac(BlockCipher::TripleDes)?,
+            (EspTransformId::NULL, 0) => EspTransform::NullHmac(self.integrity()?),
+            (EspTransformId::AES_GCM_16, 128) => EspTransform::Aead(Aead::Aes128Gcm16),
+            (EspTransformId::AES_GCM_16, 192) => EspTransform::Aead(Aead::Aes192Gcm16),
+            (EspTransformId::AES_GCM_16, 256) => EspTransform::Aead(Aead::Aes256Gcm16),
+            (EspTransformId::NULL_AUTH_AES_GMAC, 128) => EspTransform::Aead(Aead::Aes128Gmac),
+            (EspTransformId::NULL_AUTH_AES_GMAC, 192) => EspTransform::Aead(Aead::Aes192Gmac),
+            (EspTransformId::NULL_AUTH_AES_GMAC, 256) => EspTransform::Aead(Aead::Aes256Gmac),
+            (EspTransformId::CHACHA20_POLY1305, 0) => EspTransform::Aead(Aead::ChaCha20Poly1305),
             _ => return None,
         };
+        Some(transform)
+    }
+
+    fn cbc_hmac(&self, cipher: BlockCipher) -> Option<EspTransform> {
         Some(EspTransform::CbcHmac(cipher, self.integrity()?))
     }
 
@@ -434,4 +436,227 @@ impl Offered {
 /// Whether this build can protect packets so.
 pub(crate) fn is_known(proposal: &EspProposal) -> bool {
     EspSuite::new(*proposal).transform() == Some(proposal.transform)
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+    use std::vec::Vec;
+
+    use esp_core::{Addresses, PolicyId, TrafficSelectors};
+
+    use super::*;
+    use crate::config::{ChildId, PeerId, Secret};
+    use crate::endpoint::header;
+    use crate::error::{ProposalMismatch, Refusal};
+    use crate::wire::numbers::{ExchangeType, PayloadType};
+    use crate::wire::{Cookie, CookiePair};
+
+    const A: EspProposal = EspProposal {
+        transform: EspTransform::CbcHmac(BlockCipher::Aes128, Integrity::HmacSha256_128),
+        esn: false,
+    };
+    const B: EspProposal = EspProposal {
+        transform: EspTransform::CbcHmac(BlockCipher::Aes256, Integrity::HmacSha256_128),
+        ..A
+    };
+    const TUNNEL: Encapsulation =
+        Encapsulation { mode: Mode::Tunnel, method: NatMethod::None, udp: false };
+
+    fn child(proposals: &[EspProposal]) -> ChildConfig<'_> {
+        ChildConfig {
+            id: ChildId(1),
+            policy: PolicyId(1),
+            selectors: TrafficSelectors::between(Addresses::Any, Addresses::Any),
+            mode: Mode::Tunnel,
+            proposals,
+            pfs: None,
+            lifetime: Lifetime::PHASE2,
+            replay_window: 64,
+        }
+    }
+
+    /// What becomes of an SA payload at a peer: the numbers of proposal and transform, and the algorithms.
+    fn chosen_of(
+        payload: Payload<'_>,
+        ours: &[EspProposal],
+        preference: Preference,
+        encapsulation: Encapsulation,
+    ) -> Result<(u8, u8, EspTransform), Error> {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let peer = PeerConfig::new(PeerId(1), any, any, Secret::Bytes(b"key"), &[], &[]);
+        let peer = PeerConfig { preference, ..peer };
+        choose(payload, &peer, &child(ours), encapsulation, &Limits::DEFAULT).map(
+            |(chosen, proposal, transform)| {
+                (proposal, transform.number, chosen.suite.transform().unwrap())
+            },
+        )
+    }
+
+    /// Writes an SA payload and reads it.
+    fn written<R>(
+        write: impl FnOnce(&mut MessageWriter<'_>) -> Result<(), Error>,
+        read: impl FnOnce(Payload<'_>) -> R,
+    ) -> R {
+        let cookies = CookiePair { initiator: Cookie([1; 8]), responder: Cookie([2; 8]) };
+        let mut buffer = [0; 1024];
+        let mut message =
+            MessageWriter::new(&mut buffer, &header(cookies, ExchangeType::QUICK_MODE, 1, false))
+                .unwrap();
+        write(&mut message).unwrap();
+        let (_, written) = message.written().split_at(crate::wire::HEADER_LEN);
+        let mut payloads = crate::wire::Payloads::new(PayloadType::SA, written, 0);
+        read(payloads.next().unwrap().unwrap())
+    }
+
+    fn chosen(
+        offered: &[EspProposal],
+        ours: &[EspProposal],
+        preference: Preference,
+    ) -> Result<(u8, u8, EspTransform), Error> {
+        let spi = Spi::new(0x1234).unwrap();
+        written(
+            |message| propose(message, 1, &child(offered), TUNNEL, spi),
+            |payload| chosen_of(payload, ours, preference, TUNNEL),
+        )
+    }
+
+    #[test]
+    fn the_order_of_whoever_is_preferred_counts() {
+        use Preference::{Initiator, Responder};
+        for (preference, offered, ours, number, taken) in [
+            (Initiator, &[A, B][..], &[B, A], 1, A),
+            (Responder, &[A, B], &[B, A], 2, B),
+            (Responder, &[B, A], &[B, A], 1, B),
+            // Of two that are the same the first.
+            (Responder, &[A, B, B], &[B, A], 2, B),
+        ] {
+            let chosen = chosen(offered, ours, preference).unwrap();
+            assert_eq!(chosen, (1, number, taken.transform), "{preference:?} {offered:?} {ours:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_that_came_furthest_is_named() {
+        let hmac = |integrity| EspProposal {
+            transform: EspTransform::CbcHmac(BlockCipher::Aes128, integrity),
+            ..A
+        };
+        let offered = [B, hmac(Integrity::HmacSha1_96), B, hmac(Integrity::HmacSha512_256)];
+        let expected = Refusal::Proposal(ProposalMismatch {
+            proposal: 1,
+            transform: 2,
+            attribute: MismatchedAttribute::Ipsec(IpsecAttribute::AUTHENTICATION_ALGORITHM),
+            ours: Some(AuthenticationAlgorithm::HMAC_SHA2_256.0.into()),
+            theirs: Some(AuthenticationAlgorithm::HMAC_SHA1.0.into()),
+        });
+        assert_eq!(chosen(&offered, &[A], Preference::Initiator), Err(expected.into()));
+    }
+
+    /// ESP transforms that there is a number for: what is proposed is what comes out at the other end.
+    #[test]
+    fn every_transform_is_understood_at_the_other_end() {
+        let hmacs = [
+            Integrity::HmacSha1_96,
+            Integrity::HmacSha256_128,
+            Integrity::HmacSha384_192,
+            Integrity::HmacSha512_256,
+            #[cfg(feature = "legacy")]
+            Integrity::HmacMd5_96,
+            #[cfg(feature = "legacy")]
+            Integrity::HmacSha256_96,
+        ];
+        let ciphers = [
+            BlockCipher::Aes128,
+            BlockCipher::Aes192,
+            BlockCipher::Aes256,
+            #[cfg(feature = "legacy")]
+            BlockCipher::TripleDes,
+        ];
+        let aeads = [
+            Aead::Aes128Gcm16,
+            Aead::Aes192Gcm16,
+            Aead::Aes256Gcm16,
+            Aead::Aes128Gmac,
+            Aead::Aes192Gmac,
+            Aead::Aes256Gmac,
+            Aead::ChaCha20Poly1305,
+        ];
+        let cbc = ciphers.iter().flat_map(|cipher| {
+            hmacs.iter().map(|integrity| EspTransform::CbcHmac(*cipher, *integrity))
+        });
+        let null = hmacs.iter().map(|integrity| EspTransform::NullHmac(*integrity));
+        let all: Vec<_> = cbc.chain(null).chain(aeads.map(EspTransform::Aead)).collect();
+        for transform in all {
+            let proposal = EspProposal { transform, esn: false };
+            assert!(is_known(&proposal), "{transform:?}");
+            let result = chosen(&[proposal], &[proposal], Preference::Initiator);
+            assert_eq!(result, Ok((1, 1, transform)));
+        }
+    }
+
+    /// RFC 2407 §4.5 and RFC 3947 §5.1: tunnel and transport mode, in UDP and not, are four numbers; the drafts have two
+    /// more, which mean the same as those of the RFC.
+    #[test]
+    fn a_mode_is_taken_for_what_it_is() {
+        let carried = |mode, udp, method| Encapsulation { mode, method, udp };
+        let (none, rfc, draft) = (NatMethod::None, NatMethod::Rfc3947, NatMethod::Draft02);
+        let all = [
+            (carried(Mode::Tunnel, false, none), 1, 1),
+            (carried(Mode::Transport, false, none), 2, 2),
+            (carried(Mode::Tunnel, true, rfc), 3, 3),
+            (carried(Mode::Transport, true, rfc), 4, 4),
+            (carried(Mode::Tunnel, true, draft), 61_443, 3),
+            (carried(Mode::Transport, true, draft), 61_444, 4),
+        ];
+        for (offered, number, means) in all {
+            assert_eq!(offered.attribute().0, number);
+            for (ours, _, wanted) in all {
+                let spi = Spi::new(0x1234).unwrap();
+                let result = written(
+                    |message| propose(message, 1, &child(&[A]), offered, spi),
+                    |payload| chosen_of(payload, &[A], Preference::Initiator, ours),
+                );
+                assert_eq!(result.is_ok(), means == wanted, "{offered:?} {ours:?}");
+            }
+        }
+    }
+
+    /// RFC 2408 §4.2: proposals of one number are meant together. ESP with AH is more than we have; ESP alone, under another
+    /// number, is not.
+    #[test]
+    fn a_bundle_is_refused_as_a_bundle() {
+        let refused = |attribute, proposal| {
+            let (ours, theirs) = (Some(ProtocolId::ESP.0.into()), Some(proposal));
+            Err(Error::from(Refusal::Proposal(ProposalMismatch {
+                proposal: 1,
+                transform: 0,
+                attribute,
+                ours,
+                theirs,
+            })))
+        };
+        let (ah, esp) = (ProtocolId::AH, ProtocolId::ESP);
+        for (proposals, expected) in [
+            (&[(1, esp)][..], Ok((1, 1, A.transform))),
+            (&[(1, esp), (1, ah)], refused(MismatchedAttribute::Bundle, 3)),
+            (&[(1, ah), (1, esp)], refused(MismatchedAttribute::Protocol, 2)),
+            (&[(1, ah)], refused(MismatchedAttribute::Protocol, 2)),
+            (&[(1, esp), (1, ah), (2, esp)], Ok((2, 1, A.transform))),
+        ] {
+            let write = |message: &mut MessageWriter<'_>| {
+                let mut sa = message.sa(Doi::IPSEC, SITUATION_IDENTITY_ONLY)?;
+                for (number, protocol) in proposals {
+                    let mut proposal = sa.proposal(*number, *protocol, &[0, 0, 0x12, 0x34])?;
+                    let suite = EspSuite::new(A);
+                    let mut attributes = proposal.transform(1, suite.id)?;
+                    emit_suite(&mut attributes, suite, &child(&[A]), TUNNEL)?;
+                }
+                Ok(())
+            };
+            let result =
+                written(write, |payload| chosen_of(payload, &[A], Preference::Initiator, TUNNEL));
+            assert_eq!(result, expected, "{proposals:?}");
+        }
+    }
 }
