@@ -281,3 +281,97 @@ impl Offered {
         self.lifetime.finish(lifetime::DEFAULT)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::config::{PeerId, Secret, Timing};
+    use crate::crypto::SOFTWARE;
+    use crate::endpoint::header;
+    use crate::error::{ProposalMismatch, Refusal};
+    use crate::wire::numbers::{ExchangeType, PayloadType};
+    use crate::wire::{Cookie, CookiePair};
+
+    const A: Phase1Proposal = Phase1Proposal {
+        cipher: Phase1Cipher::AesCbc(128),
+        hash: HashAlgorithm::SHA2_256,
+        group: GroupDescription::CURVE25519,
+    };
+    const B: Phase1Proposal = Phase1Proposal { cipher: Phase1Cipher::AesCbc(256), ..A };
+
+    fn peer(proposals: &[Phase1Proposal]) -> PeerConfig<'_> {
+        let (psk, any) = (Secret::Bytes(b"key"), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        PeerConfig::new(PeerId(1), any, any, psk, proposals, &[])
+    }
+
+    /// What becomes of an offer of ours at a peer: the numbers of proposal and transform, and the algorithms.
+    fn chosen(
+        offered: &[Phase1Proposal],
+        ours: &[Phase1Proposal],
+        preference: Preference,
+        crypto: &Crypto,
+    ) -> Result<(u8, u8, Suite), Error> {
+        let cookies = CookiePair { initiator: Cookie([1; 8]), responder: Cookie::ZERO };
+        let head = header(cookies, ExchangeType::IDENTITY_PROTECTION, 0, false);
+        let mut buffer = [0; 512];
+        let mut message = MessageWriter::new(&mut buffer, &head).unwrap();
+        let range = propose(&mut message, &peer(offered), offered).unwrap();
+        let (kind, offset) = (PayloadType::SA, range.start);
+        let payload = Payload { kind, body: &message.written()[range], offset };
+        let peer = PeerConfig { preference, ..peer(ours) };
+        let peers = [peer];
+        let (timing, limits) = (Timing::DEFAULT, Limits::DEFAULT);
+        let config = Config { peers: &peers, crypto, timing, limits };
+        choose(payload, &peer, &config)
+            .map(|(chosen, proposal, transform)| (proposal, transform.number, chosen.suite))
+    }
+
+    #[test]
+    fn the_order_of_whoever_is_preferred_counts() {
+        use Preference::{Initiator, Responder};
+        for (preference, offered, ours, number, taken) in [
+            (Initiator, &[A, B][..], &[B, A], 1, A),
+            (Responder, &[A, B], &[B, A], 2, B),
+            (Responder, &[B, A], &[B, A], 1, B),
+            // Of two that are the same the first.
+            (Responder, &[A, B, B], &[B, A], 2, B),
+        ] {
+            let chosen = chosen(offered, ours, preference, &SOFTWARE).unwrap();
+            assert_eq!(chosen, (1, number, taken.into()), "{preference:?} {offered:?} {ours:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_that_came_furthest_is_named() {
+        let other_group = Phase1Proposal { group: GroupDescription::ECP_256, ..A };
+        let third_group = Phase1Proposal { group: GroupDescription::ECP_384, ..A };
+        let other_hash = Phase1Proposal { hash: HashAlgorithm::SHA2_512, ..A };
+        let offered = [B, other_group, other_hash, third_group];
+        let expected = Refusal::Proposal(ProposalMismatch {
+            proposal: 1,
+            transform: 2,
+            attribute: MismatchedAttribute::Phase1(Phase1Attribute::GROUP_DESCRIPTION),
+            ours: Some(GroupDescription::CURVE25519.0.into()),
+            theirs: Some(GroupDescription::ECP_256.0.into()),
+        });
+        let result = chosen(&offered, &[A], Preference::Initiator, &SOFTWARE);
+        assert_eq!(result, Err(expected.into()));
+    }
+
+    /// A proposal of ours counts only if all three of its algorithms are in the tables.
+    #[test]
+    fn what_a_table_lacks_is_not_chosen() {
+        let whole = SOFTWARE;
+        for (crypto, taken) in [
+            (whole, true),
+            (Crypto { ciphers: &[], ..whole }, false),
+            (Crypto { hashes: &[], ..whole }, false),
+            (Crypto { groups: &[], ..whole }, false),
+        ] {
+            let result = chosen(&[A], &[A], Preference::Initiator, &crypto);
+            assert_eq!(result.is_ok(), taken, "{result:?}");
+        }
+    }
+}

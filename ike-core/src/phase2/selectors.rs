@@ -246,3 +246,212 @@ pub(super) fn agreed_selectors(
     }
     Err(PeerMisbehaved::IdentitiesChanged.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::wire::numbers::IdType;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// `NETWORK/PREFIX`, `FIRST-LAST` or `any`, all ports.
+    fn side(text: &str) -> Selector {
+        let addresses = if let Some((network, prefix)) = text.split_once('/') {
+            Addresses::Subnet { network: ip(network), prefix: prefix.parse().unwrap() }
+        } else if let Some((first, last)) = text.split_once('-') {
+            Addresses::Range { first: ip(first), last: ip(last) }
+        } else {
+            assert_eq!(text, "any");
+            Addresses::Any
+        };
+        Selector { addresses, ports: PortRange::ANY }
+    }
+
+    fn ports(first: u16, last: u16) -> Selector {
+        Selector { ports: PortRange { first, last }, ..side("any") }
+    }
+
+    fn all(local: Selector, remote: Selector) -> TrafficSelectors {
+        TrafficSelectors { local, remote, protocol: Protocol::Any }
+    }
+
+    /// Both ways round, and in the place of either side.
+    fn both_sides(a: Selector, b: Selector) -> [(TrafficSelectors, TrafficSelectors); 2] {
+        let any = side("any");
+        [(all(a, any), all(b, any)), (all(any, a), all(any, b))]
+    }
+
+    #[test]
+    fn the_same_traffic_can_be_written_in_several_ways() {
+        for (a, b, expected) in [
+            ("10.0.0.5/24", "10.0.0.0/24", true),
+            ("10.0.0.5/24", "10.0.0.0-10.0.0.255", true),
+            ("2001:db8::5/112", "2001:db8::-2001:db8::ffff", true),
+            ("192.0.2.1/32", "192.0.2.1-192.0.2.1", true),
+            ("0.0.0.0/0", "any", true),
+            ("::/0", "any", true),
+            ("10.0.0.0/24", "10.0.0.0/25", false),
+            ("2001:db8::/112", "2001:db8::/113", false),
+            ("10.0.0.0/24", "10.0.1.0/24", false),
+            // The same numbers in another family.
+            ("10.0.0.0/24", "::a00:0/120", false),
+            ("10.0.0.0-10.0.0.9", "::a00:0-::a00:9", false),
+        ] {
+            for (one, other) in both_sides(side(a), side(b)) {
+                assert_eq!(same(&one, &other), expected, "{a} {b}");
+                assert_eq!(same(&other, &one), expected, "{a} {b}");
+            }
+        }
+        for (one, other) in both_sides(ports(80, 80), ports(80, 81)) {
+            assert!(same(&one, &one) && !same(&one, &other));
+        }
+        let any = all(side("any"), side("any"));
+        assert!(!same(&any, &TrafficSelectors { protocol: Protocol::Number(6), ..any }));
+    }
+
+    /// Of two sets: whether the first lies in the second, the second in the first, and whether a packet fits both.
+    #[test]
+    fn narrower_wider_and_overlapping() {
+        let addresses = [
+            ("10.0.0.0/24", "10.0.0.0/24", [true, true, true]),
+            ("10.0.0.0/25", "10.0.0.0/24", [true, false, true]),
+            ("10.0.0.128/25", "10.0.0.0/24", [true, false, true]),
+            ("10.0.0.0/24", "any", [true, false, true]),
+            ("10.0.0.0-10.0.0.9", "10.0.0.9-10.0.0.20", [false, false, true]),
+            ("10.0.0.0-10.0.0.9", "10.0.0.10-10.0.0.20", [false, false, false]),
+            ("2001:db8::1/128", "2001:db8::/64", [true, false, true]),
+            ("2001:db8::/64", "2001:db8:0:1::/64", [false, false, false]),
+            ("10.0.0.0/24", "::a00:0/120", [false, false, false]),
+        ];
+        let addresses = addresses.map(|(a, b, expected)| (side(a), side(b), expected));
+        let numbers = [
+            (ports(80, 80), ports(80, 80), [true, true, true]),
+            (ports(80, 80), ports(80, 90), [true, false, true]),
+            (ports(90, 90), ports(80, 90), [true, false, true]),
+            (ports(80, 85), ports(85, 90), [false, false, true]),
+            (ports(80, 84), ports(85, 90), [false, false, false]),
+        ];
+        let sides = addresses.into_iter().chain(numbers);
+        let mut pairs: Vec<_> = sides
+            .flat_map(|(a, b, expected)| both_sides(a, b).map(|(a, b)| (a, b, expected)))
+            .collect();
+        let protocol = |protocol| TrafficSelectors { protocol, ..all(side("any"), side("any")) };
+        let (any, tcp) = (protocol(Protocol::Any), protocol(Protocol::Number(6)));
+        pairs.push((tcp, any, [true, false, true]));
+        pairs.push((tcp, protocol(Protocol::Number(17)), [false, false, false]));
+        pairs.push((tcp, tcp, [true, true, true]));
+        for (a, b, [a_in_b, b_in_a, both]) in pairs {
+            assert_eq!((within(&a, &b), within(&b, &a)), (a_in_b, b_in_a), "{a:?} {b:?}");
+            assert_eq!((overlap(&a, &b), overlap(&b, &a)), (both, both), "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn selectors_that_no_packet_can_fit_are_not_sound() {
+        for (local, remote, expected) in [
+            ("10.0.0.0/32", "any", true),
+            ("10.0.0.0/33", "any", false),
+            ("2001:db8::/128", "any", true),
+            ("2001:db8::/129", "any", false),
+            ("10.0.0.1-10.0.0.1", "any", true),
+            ("10.0.0.2-10.0.0.1", "any", false),
+            // In this order only the families are wrong.
+            ("10.0.0.2-2001:db8::1", "any", false),
+            ("10.0.0.0/24", "10.1.0.0-10.1.0.9", true),
+            ("10.0.0.0/24", "2001:db8::/64", false),
+            ("10.0.0.0/24", "2001:db8::1-2001:db8::9", false),
+        ] {
+            let (local, remote) = (side(local), side(remote));
+            assert_eq!(is_sound(&all(local, remote)), expected, "{local:?} {remote:?}");
+            assert_eq!(is_sound(&all(remote, local)), expected, "{remote:?} {local:?}");
+        }
+        for (ports, expected) in [(ports(7, 7), true), (ports(7, 8), true), (ports(8, 7), false)] {
+            assert_eq!(is_sound(&all(ports, side("any"))), expected);
+            assert_eq!(is_sound(&all(side("any"), ports)), expected);
+        }
+    }
+
+    const PATH: Path = Path {
+        local: core::net::SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 500),
+        remote: core::net::SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 500),
+        encap: false,
+    };
+
+    /// RFC 2407 §4.6.2: protocol and port 0 are any. One side may leave the protocol to the other.
+    #[test]
+    fn protocols_of_the_two_identities_must_agree() {
+        for (local, remote, expected) in [
+            (0, 0, Some(Protocol::Any)),
+            (6, 6, Some(Protocol::Number(6))),
+            (0, 6, Some(Protocol::Number(6))),
+            (6, 0, Some(Protocol::Number(6))),
+            (6, 17, None),
+        ] {
+            let body = |protocol, last| [IdType::IPV4_ADDR.0, protocol, 0, 80, 10, 0, 0, last];
+            let (local_id, remote_id) = (body(local, 1), body(remote, 2));
+            let payload = |body| Payload { kind: PayloadType::ID, body, offset: 0 };
+            let result = selectors(Some(payload(&local_id)), Some(payload(&remote_id)), PATH);
+            match expected {
+                Some(protocol) => {
+                    let said = result.unwrap();
+                    assert_eq!(said.protocol, protocol);
+                    assert_eq!(said.local.addresses, Addresses::host(ip("10.0.0.1")));
+                    assert_eq!(said.remote.ports, PortRange::one(80));
+                }
+                None => assert_eq!(result, Err(PeerMisbehaved::IdentitiesChanged.into())),
+            }
+        }
+    }
+
+    #[test]
+    fn one_port_or_all_can_be_said() {
+        for (ports, said) in [
+            (PortRange::ANY, Some(0)),
+            (PortRange::one(80), Some(80)),
+            (PortRange { first: 80, last: 81 }, None),
+        ] {
+            let one = Selector { ports, ..side("10.0.0.1/32") };
+            let id = identity(&all(one, one), &one, PATH.local.ip());
+            let port = id.map(|(body, _)| u16::from_be_bytes([body[2], body[3]]));
+            assert_eq!(port, said, "{ports:?}");
+        }
+    }
+
+    /// The child behind a NAT is found by protocol and ports, and only for single addresses and transport mode.
+    #[test]
+    fn behind_a_nat_addresses_of_hosts_count_as_the_paths() {
+        let config = |mode| ChildConfig {
+            id: crate::config::ChildId(1),
+            policy: esp_core::PolicyId(1),
+            selectors: TrafficSelectors {
+                protocol: Protocol::Number(17),
+                ..all(side("any"), side("any"))
+            },
+            mode,
+            proposals: &[],
+            pfs: None,
+            lifetime: crate::config::Lifetime::PHASE2,
+            replay_window: 64,
+        };
+        let ask = |local: &str, remote: &str, protocol| TrafficSelectors {
+            protocol: Protocol::Number(protocol),
+            ..all(side(local), side(remote))
+        };
+        let host = "10.9.0.1/32";
+        for (mode, asked, expected) in [
+            (Mode::Transport, ask(host, host, 17), true),
+            (Mode::Tunnel, ask(host, host, 17), false),
+            (Mode::Transport, ask(host, host, 6), false),
+            (Mode::Transport, ask("10.9.0.0/24", host, 17), false),
+            (Mode::Transport, ask(host, "10.9.0.0/24", 17), false),
+        ] {
+            let children = [config(mode)];
+            let found = find_transport_child(&children, &asked, PATH);
+            assert_eq!(found.is_some(), expected, "{mode:?} {asked:?}");
+        }
+    }
+}
