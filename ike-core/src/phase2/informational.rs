@@ -77,7 +77,8 @@ impl Endpoint<'_> {
             .all(PayloadType::NOTIFICATION)
             .find_map(|payload| NotifyPayload::parse(payload.body, payload.offset).ok())
             .map_or(NotifyType(0), |notify| notify.kind);
-        let index = self.find_ike(&header.cookies).or_else(|| self.find_begun(&header.cookies));
+        // An error about our first message may come with any responder cookie.
+        let index = self.find_ike(&header.cookies);
         let ike = index.and_then(|index| self.store.ikes.get(index)).ok_or(Discard::UnknownSa)?;
         if ike.path.remote.ip() != path.remote.ip() {
             return Err(Discard::WrongAddress);
@@ -90,11 +91,6 @@ impl Endpoint<'_> {
             exchange.hint = Some(kind);
         }
         Err(Discard::Hint(kind))
-    }
-
-    /// An error about our first message may come with any responder cookie.
-    fn find_begun(&self, cookies: &CookiePair) -> Option<u16> {
-        self.find_ike(&CookiePair { responder: crate::wire::Cookie::ZERO, ..*cookies })
     }
 
     fn on_notify(
