@@ -194,6 +194,10 @@ pub(crate) fn detect(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::header;
+    use crate::exchange::MAIN_MODE;
+    use crate::wire::numbers::{ExchangeType, HashAlgorithm};
+    use crate::wire::{Cookie, Header, MessageWriter};
 
     #[test]
     fn classify_by_rfc_3948() {
@@ -205,5 +209,58 @@ mod tests {
         assert_eq!(classify(&mut [0, 0, 0, 0, 7]), Classified::Ike(&mut [7]));
         assert_eq!(classify(&mut [0, 0, 1, 0]), Classified::Esp(&mut [0, 0, 1, 0]));
         assert_eq!(classify(&mut [0xff; 4]), Classified::Esp(&mut [0xff; 4]));
+    }
+
+    #[test]
+    fn each_document_has_its_numbers() {
+        use esp_core::Mode::{Transport, Tunnel};
+        let drafts = [VendorId::NatTDraft03, VendorId::NatTDraft02, VendorId::NatTDraft02LineFeed];
+        for (vendors, numbers) in
+            [(&[VendorId::NatT][..], [20, 21, 3, 4]), (&drafts, [130, 131, 61_443, 61_444])]
+        {
+            for vendor in vendors {
+                let method = NatMethod::announced(*vendor);
+                let payloads = [method.nat_d(), method.nat_oa()].map(|kind| u16::from(kind.0));
+                let modes = [Tunnel, Transport].map(|mode| method.udp_mode(mode).0);
+                assert_eq!([payloads, modes].concat(), numbers, "{vendor:?}");
+            }
+        }
+        assert_eq!(NatMethod::announced(VendorId::NatTDraft00), NatMethod::None);
+        assert!(NatMethod::Rfc3947 > NatMethod::Draft03 && NatMethod::Draft03 > NatMethod::Draft02);
+    }
+
+    /// The first NAT-D is where the peer sends to, the others are where it may send from: of those, one that fits is enough.
+    #[test]
+    fn a_nat_is_found_where_addresses_differ() {
+        let prf = crate::crypto::SOFTWARE.hash(HashAlgorithm::SHA2_256).unwrap();
+        let initiator = Cookie([1; 8]);
+        let cookies = CookiePair { initiator, responder: Cookie([2; 8]) };
+        let address = |last, port| SocketAddr::from(([192, 0, 2, last], port));
+        let (ours, peers, others) = (address(1, 500), address(2, 500), address(2, 501));
+        let method = NatMethod::Rfc3947;
+        for (said, [local_behind, remote_behind]) in [
+            (&[][..], [false, false]),
+            (&[ours, peers], [false, false]),
+            (&[ours, others], [false, true]),
+            (&[others, peers], [true, false]),
+            (&[others, others], [true, true]),
+            (&[ours, others, peers], [false, false]),
+            (&[ours], [false, true]),
+        ] {
+            let mut buffer = [0; 512];
+            let head = header(cookies, ExchangeType::IDENTITY_PROTECTION, 0, false);
+            let mut message = MessageWriter::new(&mut buffer, &head).unwrap();
+            message.payload(PayloadType::KEY_EXCHANGE, &[&[1; 32]]).unwrap();
+            message.payload(PayloadType::NONCE, &[&[1; 16]]).unwrap();
+            for address in said {
+                let value = NatD::new(prf, &cookies, *address);
+                message.payload(method.nat_d(), &[value.as_slice()]).unwrap();
+            }
+            let written = message.written();
+            let head = Header::parse(written).unwrap();
+            let message = Message::check(written, &head, &MAIN_MODE[2]).unwrap();
+            let found = detect(&message, method, prf, &cookies, ours, peers);
+            assert_eq!(found, Nat { method, local_behind, remote_behind }, "{said:?}");
+        }
     }
 }

@@ -48,6 +48,32 @@ fn an_echo_of_our_own_question_proves_nothing() {
     assert!(duo.a.events.iter().any(dead), "{:?}", duo.a.events);
 }
 
+/// An answer that the peer gave once is no sign of life when it comes again: neither before the next question, nor as an
+/// answer to it.
+#[test]
+fn an_old_answer_proves_nothing() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: 10 * second, retry: 2 * second, tries: 3, action: DpdAction::Clear };
+    let mut duo = Duo::up(|_, peer| peer.dpd = Some(dpd));
+    sent_something(&mut duo, A);
+    duo.now += 10_000;
+    let question = duo.turn(A).remove(0);
+    duo.deliver(B, question).unwrap();
+    let answer = duo.turn(B).remove(0);
+    duo.deliver(A, answer.clone()).unwrap();
+    assert_eq!(duo.turn(A), []);
+    // From now on B is silent.
+    sent_something(&mut duo, A);
+    for _ in 0..30 {
+        duo.now += 1_000;
+        duo.turn(A);
+        let _ = duo.deliver(A, answer.clone());
+    }
+    let dead =
+        |event: &Event| matches!(event, Event::IkeSaDown { reason: DownReason::PeerDead, .. });
+    assert!(duo.a.events.iter().any(dead), "{:?}", duo.a.events);
+}
+
 /// The peer refused a child once. Its notify, sent again, ends no other quick mode.
 #[test]
 fn an_old_refusal_does_not_end_another_quick_mode() {

@@ -5,6 +5,8 @@ use core::time::Duration;
 use ike_core::Path;
 use ike_core::config::{Dpd, DpdAction, NatTraversal, PeerConfig};
 use ike_core::event::{Event, Traffic};
+use ike_core::wire::numbers::PayloadType;
+use ike_core::wire::{HEADER_LEN, Header, MessageWriter, Payloads, VendorId};
 
 use crate::duo::Who::{A, B};
 use crate::duo::{Duo, Sent, Who, mirror};
@@ -103,15 +105,84 @@ fn what_is_sent_again_follows_the_peer() {
     assert_eq!(moves(&mut duo, B), [40_000]);
 }
 
-/// The peer comes from another port with a new phase 1: its children are there too.
+/// The peer comes from another port with a new phase 1: its children are there too. From the same one, nobody has moved.
 #[test]
 fn children_follow_a_new_phase_1() {
+    for (port, moved) in [(40_000, &[40_000][..]), (4500, &[])] {
+        let mut duo = up_behind_a_nat();
+        let ike = duo.ike(A);
+        duo.call(A, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+        Nat(port).run(&mut duo);
+        assert!(duo.a.events.iter().any(|event| matches!(event, Event::IkeSaReplaced { .. })));
+        assert_eq!(moves(&mut duo, B), moved);
+    }
+}
+
+/// RFC 3948 §4: whoever is behind a NAT keeps its mapping alive, and the other end has none to keep.
+#[test]
+fn keepalives_come_from_behind_the_nat_alone() {
     let mut duo = up_behind_a_nat();
-    let ike = duo.ike(A);
-    duo.call(A, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
-    Nat(40_000).run(&mut duo);
-    assert!(duo.a.events.iter().any(|event| matches!(event, Event::IkeSaReplaced { .. })));
-    assert_eq!(moves(&mut duo, B), [40_000]);
+    let mut keepalives = [0, 0];
+    let until = duo.now + 101_000;
+    duo.run_while(until, |from, (_, datagram)| {
+        keepalives[usize::from(from == B)] += usize::from(*datagram == ike_core::natt::KEEPALIVE);
+        true
+    });
+    assert_eq!(keepalives, [5, 0]);
+}
+
+/// What a peer that does not know these vendor IDs would have sent.
+fn without(datagram: &[u8], vendors: &[VendorId]) -> Vec<u8> {
+    let header = Header::parse(datagram).unwrap();
+    let mut buffer = [0; 1024];
+    let mut kept = MessageWriter::new(&mut buffer, &header).unwrap();
+    let chain = &datagram[HEADER_LEN..];
+    for payload in Payloads::new(header.next_payload, chain, HEADER_LEN).map(Result::unwrap) {
+        let vendor = VendorId::recognise(payload.body);
+        if payload.kind != PayloadType::VENDOR_ID || !vendors.iter().any(|it| vendor == Some(*it)) {
+            kept.payload(payload.kind, &[payload.body]).unwrap();
+        }
+    }
+    kept.written().to_vec()
+}
+
+/// A peer that knows no more than a draft of NAT traversal is spoken to in that draft's numbers: NAT-D is 130 there.
+#[test]
+fn a_peer_of_a_draft_comes_up_behind_a_nat() {
+    let rfc = [VendorId::NatT];
+    let rfc_and_03 = [VendorId::NatT, VendorId::NatTDraft03];
+    for (unknown, nat_d) in [
+        (&[][..], PayloadType::NAT_D),
+        (&rfc, PayloadType::NAT_D_DRAFT),
+        (&rfc_and_03, PayloadType::NAT_D_DRAFT),
+    ] {
+        let mut duo = Duo::new(behind_a_nat);
+        duo.create_child(A, crate::duo::CHILD).unwrap();
+        for number in 1..=4 {
+            let from = if number % 2 == 1 { A } else { B };
+            let (path, datagram) = duo.turn(from).remove(0);
+            let mut datagram = if number < 3 { without(&datagram, unknown) } else { datagram };
+            if number > 2 {
+                let head = Header::parse(&datagram).unwrap();
+                let kinds: Vec<_> =
+                    Payloads::new(head.next_payload, &datagram[HEADER_LEN..], HEADER_LEN)
+                        .map(|payload| payload.unwrap().kind)
+                        .filter(|kind| {
+                            [PayloadType::NAT_D, PayloadType::NAT_D_DRAFT].contains(kind)
+                        })
+                        .collect();
+                assert_eq!(kinds, [nat_d, nat_d]);
+            }
+            duo.receive(from.other(), mirror(path), &mut datagram).unwrap();
+        }
+        duo.run(1_000);
+        assert_eq!((duo.children(A), duo.children(B)), (1, 1));
+        for who in [A, B] {
+            let ike = duo.side(who).endpoint.ike_sas().next().unwrap();
+            assert!(ike.path.encap && ike.path.remote.port() == 4500);
+            assert_eq!((ike.local_nat, ike.remote_nat), (who == A, who == B));
+        }
+    }
 }
 
 /// A peer whose last message of phase 1 comes from port 500, although both have moved on, is spoken to on port 4500.
