@@ -177,14 +177,12 @@ impl Wish {
 }
 
 /// The shorter of two lifetimes in each unit; zero kilobytes is no limit.
-pub(crate) const fn shorter(a: Lifetime, b: Lifetime) -> Lifetime {
-    let seconds = if a.seconds < b.seconds { a.seconds } else { b.seconds };
+pub(crate) fn shorter(a: Lifetime, b: Lifetime) -> Lifetime {
     let kilobytes = match (a.kilobytes, b.kilobytes) {
         (0, limit) | (limit, 0) => limit,
-        (a, b) if a < b => a,
-        (_, b) => b,
+        (a, b) => a.min(b),
     };
-    Lifetime { seconds, kilobytes }
+    Lifetime { seconds: a.seconds.min(b.seconds), kilobytes }
 }
 
 /// When an SA is to be renewed and when it ends.
@@ -237,6 +235,9 @@ pub(crate) fn percent(whole: Duration, share: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::header;
+    use crate::wire::numbers::{ExchangeType, PayloadType};
+    use crate::wire::{Cookie, CookiePair, HEADER_LEN, Payloads};
 
     const fn lifetime(seconds: u32, kilobytes: u32) -> Lifetime {
         Lifetime { seconds, kilobytes }
@@ -272,6 +273,35 @@ mod tests {
         assert_eq!(agree(Exact, ours, lifetime(3600, 5000)), Err((0, 5000)));
         let limited = lifetime(3600, 1000);
         assert_eq!(agree(Strict, limited, shorter), Err((1000, 5000)));
+        // Each unit by itself.
+        assert_eq!(agree(Claim, limited, shorter), yes(lifetime(1800, 1000), true));
+        assert_eq!(agree(Claim, lifetime(1200, 9000), shorter), yes(lifetime(1200, 5000), true));
+    }
+
+    /// RFC 2407 §4.6.3.1: the attributes are those of the phase that the SA is of. Peers are lenient there; we are right.
+    #[test]
+    fn responder_lifetime_is_in_the_numbers_of_its_phase() {
+        for (protocol, [life_type, duration]) in
+            [(ProtocolId::ISAKMP, [11, 12]), (ProtocolId::ESP, [1, 2])]
+        {
+            let cookies = CookiePair { initiator: Cookie([1; 8]), responder: Cookie([2; 8]) };
+            let mut buffer = [0; 128];
+            let head = header(cookies, ExchangeType::INFORMATIONAL, 1, false);
+            let mut message = MessageWriter::new(&mut buffer, &head).unwrap();
+            emit_responder_lifetime(&mut message, protocol, &[9; 4], lifetime(60, 70)).unwrap();
+            let written = message.written();
+            let mut payloads =
+                Payloads::new(PayloadType::NOTIFICATION, &written[HEADER_LEN..], HEADER_LEN);
+            let notify = payloads.next().unwrap().unwrap();
+            let notify = NotifyPayload::parse(notify.body, notify.offset).unwrap();
+            assert_eq!((notify.protocol, notify.spi), (protocol, &[9; 4][..]));
+            let attributes = notify.attributes().map(|attribute| {
+                let attribute = attribute.unwrap();
+                (attribute.kind, attribute.as_u32().unwrap())
+            });
+            let expected = [(life_type, 1), (duration, 60), (life_type, 2), (duration, 70)];
+            assert!(attributes.eq(expected));
+        }
     }
 
     /// A responder refuses what is too short, an initiator bears with it; neither below what it would ask for itself.
