@@ -48,12 +48,14 @@ fn i1_i4_lifetimes_that_differ() {
 /// not, nonsense does nothing.
 #[test]
 fn i2_responder_lifetime_in_either_numbering() {
-    for (numbers, seconds, expected) in [
-        ([11, 12], 7_200, 7_200),
-        ([1, 2], 7_200, 7_200),
-        ([11, 12], 86_400, 28_800),
-        ([1, 2], 0, 28_800),
-        ([77, 78], 60, 28_800),
+    for (protocol, numbers, seconds, expected) in [
+        (1, [11, 12], 7_200, 7_200),
+        (1, [1, 2], 7_200, 7_200),
+        (1, [11, 12], 86_400, 28_800),
+        (1, [1, 2], 0, 28_800),
+        (1, [77, 78], 60, 28_800),
+        // About a child, which it does not come for in this exchange.
+        (3, [1, 2], 7_200, 28_800),
     ] {
         stage(plain, |stage| {
             stage.begin(0);
@@ -63,7 +65,7 @@ fn i2_responder_lifetime_in_either_numbering() {
             let mut puppet = Puppet::new(0);
             puppet.respond(host, &config, 1_000, &first.message);
             let data = attributes(&[(numbers[0], 1), (numbers[1], seconds)]);
-            let told = notify(1, &puppet.spi(), 24_576, &data);
+            let told = notify(protocol, &puppet.spi(), 24_576, &data);
             let message = puppet.informational(3, vec![told]);
             assert_eq!(host.receive(1_000, &config, path_from(0), &message), Ok(()));
             let ike = host.endpoint.ike_sas().next().unwrap();

@@ -1,6 +1,6 @@
 //! Who may change what, and when: nothing moves for a message that proves nothing, and none is taken out of its turn.
 
-use ike_core::config::{Config, PeerConfig, PskOracle, Secret};
+use ike_core::config::{Config, PeerConfig, PskOracle, RemoteId, Secret};
 use ike_core::error::{Discard, Error, Failure, PeerMisbehaved, Refusal};
 use ike_core::event::{DownReason, Event};
 use ike_core::wire::numbers::{ExchangeType, GroupDescription, HashAlgorithm, PayloadType};
@@ -221,6 +221,111 @@ fn cve_2007_1841_forged_deletes_and_notifies() {
             assert!(host.endpoint.stats().hints > 0 && host.endpoint.stats().undecryptable > 0);
         }
     });
+}
+
+fn failures(host: &Host<'_>) -> usize {
+    host.events.iter().filter(|event| matches!(event, Event::Failed { .. })).count()
+}
+
+/// The host begins a renewal of its only child, and waits for the answer.
+fn ask_for_renewal(host: &mut Host<'_>, config: &Config<'_>, now: u64) {
+    let child = host.endpoint.child_sas().find(|child| child.up).unwrap().handle;
+    let mut cx = Context { now: Instant::from_millis(now), rng: &mut host.rng, config };
+    host.endpoint.rekey_child(&mut cx, child).unwrap();
+    assert_eq!(host.turn(now, config).len(), 1);
+}
+
+/// A puppet with an IKE SA and a child.
+fn with_child(host: &mut Host<'_>, config: &Config<'_>, puppet: &mut Puppet) {
+    puppet.establish(host, config, 0);
+    let message_1 = puppet.honest_quick_mode(7, SPI);
+    let (_, answers) = Puppet::say(host, config, 0, &message_1);
+    let message_3 = puppet.confirm(7, &message_1, &answers[0]);
+    assert_eq!(Puppet::say(host, config, 0, &message_3).0, Ok(()));
+    assert_eq!(host.endpoint.child_sas().filter(|child| child.up).count(), 1);
+}
+
+/// The same with a key, but of another peer: cookies and SPIs can be seen by anybody, and somebody who is one of our peers
+/// has nothing to say of the SAs of the others.
+#[test]
+fn cve_2007_1841_a_peer_ends_nothing_of_another() {
+    with_puppet(
+        |peer| peer.remote_id = RemoteId::Anyone,
+        |host, config, puppet| {
+            with_child(host, config, puppet);
+            let inbound = host.inbound[0].spi.to_be_bytes();
+            let mut other = Puppet::new(1);
+            other.begin(host, config, 0);
+            let message_5 = other.message_5(&[1, 0, 0, 0, 192, 0, 2, 77], vec![]);
+            let (result, answers) = Puppet::say(host, config, 0, &message_5);
+            assert_eq!(result, Ok(()));
+            let iv = other.iv.next(&message_5).unwrap();
+            other.iv = other.open(iv, &answers[0]).1;
+            ask_for_renewal(host, config, 0);
+            let children: Vec<_> = host.endpoint.child_sas().collect();
+            let parts = vec![
+                notify(3, &[], 14, &[]),
+                delete(3, &[&SPI, &inbound]),
+                delete(1, &[&puppet.spi()]),
+                notify(1, &other.spi(), INITIAL_CONTACT, &[]),
+            ];
+            let (result, answers) = Puppet::say(host, config, 0, &other.informational(9, parts));
+            assert_eq!((result, answers.len(), failures(host)), (Ok(()), 0, 0));
+            assert_eq!(host.endpoint.child_sas().collect::<Vec<_>>(), children);
+            assert_eq!(host.endpoint.ike_sas().filter(|ike| ike.established).count(), 2);
+            // Its own peer may.
+            let parts = vec![notify(3, &[], 14, &[]), delete(1, &[&puppet.spi()])];
+            Puppet::say(host, config, 0, &puppet.informational(10, parts)).0.unwrap();
+            Puppet::say(host, config, 5_000, &[]).0.unwrap_err();
+            assert_eq!((failures(host), host.endpoint.ike_sas().count()), (1, 1));
+        },
+    );
+}
+
+/// A notify ends the quick mode that waits for an answer only if it is an error, and one without an SPI only once: it may be
+/// an old one that is sent again.
+#[test]
+fn cve_2007_1841_what_is_no_refusal_ends_nothing() {
+    const INVALID_SPI: u16 = 11;
+    for (kind, ends) in [(INVALID_SPI, false), (14, true), (16_383, true), (16_384, false)] {
+        with_puppet(
+            |_| (),
+            |host, config, puppet| {
+                with_child(host, config, puppet);
+                ask_for_renewal(host, config, 0);
+                let message = puppet.informational(9, vec![notify(3, &[], kind, &[])]);
+                assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
+                assert_eq!(failures(host), usize::from(ends), "{kind}");
+                let hint = |event: &Event| matches!(event, Event::Hint { authenticated: true, .. });
+                assert_eq!(host.events.iter().any(hint), kind == INVALID_SPI);
+                if ends {
+                    ask_for_renewal(host, config, 0);
+                    assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
+                    assert_eq!(failures(host), 1, "an old refusal");
+                }
+            },
+        );
+    }
+}
+
+/// INITIAL-CONTACT is about IKE SAs, and says so (RFC 2407 §4.6.3.3).
+#[test]
+fn cve_2007_1841_initial_contact_names_its_protocol() {
+    for (protocol, children) in [(1, 0), (3, 1)] {
+        with_puppet(
+            |_| (),
+            |host, config, puppet| {
+                with_child(host, config, puppet);
+                let mut again = Puppet::new(1);
+                again.establish(host, config, 0);
+                let contact = notify(protocol, &again.spi(), INITIAL_CONTACT, &[]);
+                let message = again.informational(9, vec![contact]);
+                assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
+                let up = host.endpoint.child_sas().filter(|child| child.up).count();
+                assert_eq!(up, children, "{protocol}");
+            },
+        );
+    }
 }
 
 /// CVE-2009-0790: R-U-THERE where there is no state yet.
