@@ -188,12 +188,14 @@ impl<'s> Sad<'s> {
     /// Removes all SAs of `owner`; how many there were.
     pub(crate) fn remove_owner(&mut self, owner: u64) -> usize {
         let mut removed = 0_usize;
-        while let Some(slot) = self.outbound_of(owner) {
-            self.remove_outbound_slot(slot);
+        while let Some(slot) = self.outbound_of(owner)
+            && self.remove_outbound_slot(slot)
+        {
             removed = removed.saturating_add(1);
         }
-        while let Some(spi) = self.inbound_of(owner) {
-            self.remove_inbound(spi);
+        while let Some(spi) = self.inbound_of(owner)
+            && self.remove_inbound(spi)
+        {
             removed = removed.saturating_add(1);
         }
         removed

@@ -197,6 +197,11 @@ fn ike_and_keepalives_on_the_encapsulation_port_are_not_esp() {
     buffer.bytes_mut()[28..].fill(7);
     let verdict = buffer.inbound(&mut b, Arrival::Ip);
     assert_eq!(verdict, Inbound::Discard(Discard::UnknownSpi));
+    // In a later fragment nothing is a UDP header, whatever it looks like.
+    buffer.bytes_mut()[6..8].copy_from_slice(&[0, 8]);
+    set_header_checksum(buffer.bytes_mut());
+    let verdict = buffer.inbound(&mut b, Arrival::Ip);
+    assert_eq!(verdict, Inbound::Discard(Discard::NoPolicy));
 }
 
 /// Every bit and every length of a good packet.
@@ -606,6 +611,13 @@ fn path_mtu_from_an_icmp_error() {
         let len = too_big_reply(buffer.bytes(), 1400, router, &mut error).expect("may be sent");
         let told = Some((A, IcmpError::TooBig { mtu: 1400 }));
         assert_eq!(a.icmp_error(&error[..len]), told);
+        // Who shrinks a path must have seen both the peer and the SPI in one packet.
+        let spi = 28 + 20 + if encap == UDP { 8 } else { 0 };
+        for at in [28 + 19, spi + 3] {
+            let mut guessed = error[..len].to_vec();
+            guessed[at] ^= 1;
+            assert_eq!(a.icmp_error(&guessed), None);
+        }
         // Routers may quote as little as eight bytes: enough for the SPI of raw ESP.
         let shortest = 28 + 20 + 8;
         assert_eq!(a.icmp_error(&error[..len.min(shortest)]), None);
