@@ -104,6 +104,7 @@ pub(crate) struct IkeSa {
     pub(crate) cookies: CookiePair,
     /// The exchange of phase 1, while it is there.
     pub(crate) exchange: Option<u16>,
+    /// Quick modes under way, and finished ones that still answer duplicates.
     pub(crate) exchanges: u8,
     pub(crate) suite: Suite,
     pub(crate) lifetime: Lifetime,

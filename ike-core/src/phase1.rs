@@ -159,28 +159,29 @@ impl Endpoint<'_> {
     ) -> Result<(), Error> {
         let limits = &cx.config.limits;
         let digest = self.digests.of_address(Kind::Peer, peer.0, path.remote.ip());
-        let from_source = self
-            .store
-            .ikes_by_peer
-            .candidates(digest)
-            .filter(|index| {
-                self.store.ikes.get(*index).is_some_and(|ike| {
-                    ike.phase == Phase::HalfOpen
-                        && ike.role == Role::Responder
-                        && ike.path.remote.ip() == path.remote.ip()
-                })
+        let from_source = self.store.ikes_by_peer.candidates(digest).filter(|index| {
+            self.store.ikes.get(*index).is_some_and(|ike| {
+                ike.phase == Phase::HalfOpen
+                    && ike.role == Role::Responder
+                    && ike.path.remote.ip() == path.remote.ip()
             })
-            .count();
-        if from_source >= usize::from(limits.half_open_per_source) {
-            return Err(Capacity::HalfOpen.into());
-        }
+        });
         let full = self.store.unproven.len() >= usize::from(limits.half_open)
             || self.store.ikes.is_full()
             || self.store.exchanges.is_full();
-        if !full {
+        // Anybody can send in the peer's name: its places are given up as those of all are, or it could be kept out with
+        // a few datagrams.
+        let oldest = if from_source.clone().count() >= usize::from(limits.half_open_per_source) {
+            from_source
+                .filter_map(|index| self.store.ikes.get(index)?.exchange)
+                .filter(|index| self.store.unproven.contains(*index))
+                .min_by_key(|index| self.store.exchanges.get(*index).map(|it| it.began))
+        } else if full {
+            self.store.unproven.front()
+        } else {
             return Ok(());
-        }
-        if self.evict_unproven(cx, Duration::from_secs(1)) {
+        };
+        if self.evict_aged(cx, oldest, Duration::from_secs(1)) {
             Ok(())
         } else {
             Err(Capacity::HalfOpen.into())
@@ -191,16 +192,21 @@ impl Endpoint<'_> {
     /// first, then what has proved nothing, then what has proved no more than its address. Neither a flood of first messages
     /// nor an army that answers keeps an SA from being renewed.
     pub(crate) fn make_room_for_ours(&mut self, cx: &mut Context<'_>) {
-        if self.store.exchanges.is_full() && !self.release_done(None) {
-            self.evict_unauthenticated(cx);
-        }
+        self.make_room_for_exchange(cx);
         if self.store.ikes.is_full() {
             self.evict_unauthenticated(cx);
         }
     }
 
+    /// The same for a quick mode, which needs no slot of an IKE SA.
+    pub(crate) fn make_room_for_exchange(&mut self, cx: &mut Context<'_>) {
+        if self.store.exchanges.is_full() && !self.release_done(None) {
+            self.evict_unauthenticated(cx);
+        }
+    }
+
     fn evict_unauthenticated(&mut self, cx: &mut Context<'_>) {
-        if self.evict_unproven(cx, Duration::ZERO) {
+        if self.evict_aged(cx, self.store.unproven.front(), Duration::ZERO) {
             return;
         }
         let phase1 = |exchange: &Exchange| {
@@ -218,12 +224,13 @@ impl Endpoint<'_> {
         }
     }
 
-    /// Releases the exchange that has been done for longest, of any IKE SA or of one; `false` if there is none.
+    /// Releases the exchange that has been done for longest: of any, or of the quick modes of an IKE SA. `false` if there is
+    /// none.
     pub(crate) fn release_done(&mut self, of: Option<(u16, u32)>) -> bool {
-        let done =
-            self.store.exchanges.iter().filter(|(_, exchange)| {
-                exchange.is_done() && of.is_none_or(|ike| exchange.ike == ike)
-            });
+        let wanted = |exchange: &Exchange| {
+            of.is_none_or(|ike| exchange.ike == ike && exchange.kind == ExchangeType::QUICK_MODE)
+        };
+        let done = self.store.exchanges.iter().filter(|(_, it)| it.is_done() && wanted(it));
         let Some((index, _)) = done.min_by_key(|(_, exchange)| exchange.deadline) else {
             return false;
         };
@@ -231,9 +238,9 @@ impl Endpoint<'_> {
         true
     }
 
-    /// Gives up the slot that waits longest for an echo of our cookie, if it is `age` old.
-    fn evict_unproven(&mut self, cx: &mut Context<'_>, age: Duration) -> bool {
-        let Some(oldest) = self.store.unproven.front() else { return false };
+    /// Gives up a phase 1 whose peer has not echoed our cookie, if it is `age` old.
+    fn evict_aged(&mut self, cx: &mut Context<'_>, oldest: Option<u16>, age: Duration) -> bool {
+        let Some(oldest) = oldest else { return false };
         let Some(exchange) = self.store.exchanges.get(oldest) else { return false };
         if cx.now.since(exchange.began) < age {
             return false;
@@ -259,13 +266,12 @@ impl Endpoint<'_> {
     pub(crate) fn open_phase1(
         &mut self,
         cx: &Context<'_>,
-        mut ike: IkeSa,
+        ike: IkeSa,
         kind: ExchangeType,
         state: State,
         key: u64,
     ) -> Result<(u16, u16), Error> {
         let (role, path) = (ike.role, ike.path);
-        ike.exchanges = 1;
         let (cookie, peer) = (ike.cookie_digest(&self.digests), ike.peer_digest(&self.digests));
         let serial = self.next_serial();
         let ike_index = self.store.ikes.allocate(serial, ike).ok_or(Capacity::IkeSas)?;
@@ -371,20 +377,15 @@ impl Endpoint<'_> {
     }
 
     /// Whether nothing of an earlier time is left that INITIAL-CONTACT would destroy. Of children no index by peer is kept:
-    /// this looks at all of them, once in a phase 1 that we begin, next to a Diffie-Hellman.
+    /// where there is no IKE SA with the peer any more this looks at all of them, next to a Diffie-Hellman.
     pub(crate) fn is_first_contact(&self, ike_index: u16) -> bool {
         let Some(ike) = self.store.ikes.get(ike_index) else { return false };
         let digest = ike.peer_digest(&self.digests);
-        let other_ike = self.store.ikes_by_peer.candidates(digest).any(|other| {
-            other != ike_index
-                && self
-                    .store
-                    .ikes
-                    .get(other)
-                    .is_some_and(|other| other.peer == ike.peer && other.is_established())
-        });
-        let child = self.store.children.iter().any(|(_, child)| child.peer == ike.peer);
-        !other_ike && !child && ike.replaces.is_none()
+        let mut others = self.store.ikes_by_peer.candidates(digest).filter(|i| *i != ike_index);
+        let before = |other: &IkeSa| other.peer == ike.peer && other.is_established();
+        ike.replaces.is_none()
+            && !others.any(|other| self.store.ikes.get(other).is_some_and(before))
+            && !self.store.children.iter().any(|(_, child)| child.peer == ike.peer)
     }
 
     /// The peer began anew: what we had with it before is gone at its end (RFC 2407 §4.6.3.3). What came up after

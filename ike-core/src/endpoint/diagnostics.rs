@@ -1,4 +1,5 @@
-//! Failures of exchanges, kept until the host reads them: a few places, the oldest overwritten and counted.
+//! Failures of exchanges, kept until the host reads them: a few places. What finds none is counted: of what others began
+//! the newest, of our own requests the oldest.
 
 use crate::event::Event;
 use crate::resources::{Place, whole};
@@ -27,6 +28,16 @@ impl Diagnostics {
         (self.head, self.len, self.lost) = (0, 0, 0);
     }
 
+    /// Keeps an event if there is room: one that strangers can bring about displaces no other.
+    pub(crate) fn offer(&mut self, event: Event) {
+        if usize::from(self.len) >= PLACES {
+            self.lost = self.lost.saturating_add(1);
+        } else {
+            self.push(event);
+        }
+    }
+
+    /// Keeps an event, in the place of the oldest if there is no room.
     pub(crate) fn push(&mut self, event: Event) {
         if usize::from(self.len) >= PLACES {
             self.lost = self.lost.saturating_add(1);

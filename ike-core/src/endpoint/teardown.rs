@@ -48,7 +48,12 @@ impl Endpoint<'_> {
         reason: Failure,
     ) {
         self.stats.failed = self.stats.failed.saturating_add(1);
-        self.store.diagnostics.push(Event::Failed { peer, child, role, path, reason });
+        let event = Event::Failed { peer, child, role, path, reason };
+        match role {
+            // The host waits for what becomes of its requests.
+            Role::Initiator => self.store.diagnostics.push(event),
+            Role::Responder => self.store.diagnostics.offer(event),
+        }
     }
 
     /// The pair of a quick mode that failed: forgotten if the host never knew of it, else down.
@@ -80,6 +85,7 @@ impl Endpoint<'_> {
     pub(crate) fn release_exchange(&mut self, index: u16) {
         let Some(exchange) = self.store.exchanges.get(index) else { return };
         let (key, (ike, serial), child) = (exchange.key, exchange.ike, exchange.child);
+        let quick_mode = exchange.kind == ExchangeType::QUICK_MODE;
         self.store.exchanges_by_key.remove(key, index);
         self.store.work_queue.remove(index);
         self.store.unproven.remove(index);
@@ -92,7 +98,7 @@ impl Endpoint<'_> {
         if self.store.ikes.is(ike, serial)
             && let Some(ike) = self.store.ikes.get_mut(ike)
         {
-            ike.exchanges = ike.exchanges.saturating_sub(1);
+            ike.exchanges = ike.exchanges.saturating_sub(quick_mode.into());
             if ike.exchange == Some(index) {
                 ike.exchange = None;
             }

@@ -15,15 +15,23 @@ use crate::wire::numbers::ExchangeType;
 
 impl Endpoint<'_> {
     /// Does what is due. Call it when [`Self::poll_timeout`] has come; calling it early or late does no harm.
+    ///
+    /// Where much is due at once it stops while what there is to send finds no room, and [`Self::poll_timeout`] stays in the
+    /// past: drain [`Self::poll_transmit`] between two calls.
     pub fn handle_timeout(&mut self, cx: &mut Context<'_>) {
-        // Each round either moves a deadline into the future or removes it.
+        // Each round either moves a deadline into the future or removes it, and queues one reply at most, but for an SA
+        // that ends with its children.
         while let Some(index) = due(self.store.exchanges.timers.next(), cx.now) {
             self.exchange_due(cx, index);
         }
-        while let Some(index) = due(self.store.children.timers.next(), cx.now) {
+        while let Some(index) = due(self.store.children.timers.next(), cx.now)
+            && !self.store.ring.is_full()
+        {
             self.child_due(cx, index);
         }
-        while let Some(index) = due(self.store.ikes.timers.next(), cx.now) {
+        while let Some(index) = due(self.store.ikes.timers.next(), cx.now)
+            && !self.store.ring.is_full()
+        {
             self.ike_due(cx, index);
         }
     }

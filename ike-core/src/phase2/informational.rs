@@ -132,7 +132,7 @@ impl Endpoint<'_> {
         authenticated: bool,
     ) {
         if self.hint_rate.take(cx.now, 1) {
-            self.store.diagnostics.push(Event::Hint { ike, peer, notify, authenticated });
+            self.store.diagnostics.offer(Event::Hint { ike, peer, notify, authenticated });
         }
     }
 
@@ -147,22 +147,23 @@ impl Endpoint<'_> {
     ) {
         let named = <[u8; 4]>::try_from(notify.spi).ok();
         let named = named.and_then(|spi| Spi::new(u32::from_be_bytes(spi)));
+        let Some(owner) = self.store.ikes.get(index).map(|ike| ike.owner) else { return };
         let Some(serial) = self.store.ikes.serial(index) else { return };
-        let mut waiting = self.store.exchanges.iter().filter(|(_, exchange)| {
+        let waits = |exchange: &Exchange| {
             exchange.ike == (index, serial)
                 && exchange.role == Role::Initiator
                 && matches!(exchange.state, State::Quick(QuickMode::ExpectAnswer(_)))
-        });
-        let offered = |exchange: &Exchange| {
-            let child = exchange.child.and_then(|(child, _)| self.store.children.get(child));
-            child.map(|sa| sa.inbound)
         };
+        let mut waiting = self.store.children_by_owner.candidates(owner).filter_map(|child| {
+            let sa = self.store.children.get(child)?;
+            let exchange = sa.exchange?;
+            waits(self.store.exchanges.get(exchange)?).then_some((sa.inbound, exchange))
+        });
         let meant = match named {
-            Some(_) => waiting.find(|(_, exchange)| offered(exchange) == named),
+            Some(named) => waiting.find(|(offered, _)| *offered == named),
             None => waiting.next().filter(|_| waiting.next().is_none()),
         };
-        let Some((exchange, _)) = meant else { return };
-        drop(waiting);
+        let Some((_, exchange)) = meant else { return };
         // Without an SPI it could be an old message about another quick mode: it counts once, as a quick mode does.
         let ike = self.store.ikes.get_mut(index);
         if named.is_none() && ike.is_some_and(|ike| ike.remember(message_id) != Remembered::New) {

@@ -110,6 +110,7 @@ impl Endpoint<'_> {
             Some(group) => Some(cx.config.crypto.group(group).ok_or(Capacity::Algorithm)?),
             None => None,
         };
+        self.room_for_quick_mode(cx, ike_index)?;
         let message_id = self.fresh_message_id(cx, ike_index)?;
         self.refresh_ike(ike_index);
         let spi = self.fresh_spi(cx.rng);
@@ -385,14 +386,7 @@ impl Endpoint<'_> {
             verify(&algorithms, &ike.cipher_key, &iv, header, datagram, first, |rest| {
                 hash_1(prf, &ike.skeyid, message_id, rest)
             })?;
-        // Without room the peer may ask again with the same message: its id is not used up.
-        self.make_room_for_ours(cx);
-        if self.store.exchanges.is_full() {
-            return Err(Discard::Capacity(Capacity::Exchanges));
-        }
-        if self.store.children.is_full() {
-            return Err(Discard::Capacity(Capacity::ChildSas));
-        }
+        self.room_for_quick_mode(cx, ike_index)?;
         let ike = self.store.ikes.get_mut(ike_index).ok_or(Discard::UnknownSa)?;
         match ike.remember(message_id) {
             Remembered::New => {}
@@ -580,10 +574,30 @@ impl Endpoint<'_> {
         }
     }
 
-    /// Takes slots for a quick mode and its pair of child SAs.
+    /// Makes room for one more quick mode under an IKE SA. Asked before a message id is taken: without room none is used
+    /// up, and the peer may ask again with the same message.
+    fn room_for_quick_mode(&mut self, cx: &mut Context<'_>, ike_index: u16) -> Result<(), Error> {
+        let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
+        let serial = self.store.ikes.serial(ike_index).ok_or(Capacity::IkeSas)?;
+        if self.store.children.is_full() {
+            return Err(Capacity::ChildSas.into());
+        }
+        if ike.exchanges >= cx.config.limits.exchanges_per_ike_sa
+            && !self.release_done(Some((ike_index, serial)))
+        {
+            return Err(Capacity::ExchangesPerIkeSa.into());
+        }
+        self.make_room_for_exchange(cx);
+        if self.store.exchanges.is_full() {
+            return Err(Capacity::Exchanges.into());
+        }
+        Ok(())
+    }
+
+    /// Takes slots for a quick mode and its pair of child SAs, behind [`Self::room_for_quick_mode`].
     fn open_quick_mode(
         &mut self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         ike_index: u16,
         peer: &PeerConfig<'_>,
         config: &ChildConfig<'_>,
@@ -593,12 +607,6 @@ impl Endpoint<'_> {
         let ike_serial = self.store.ikes.serial(ike_index).ok_or(Capacity::IkeSas)?;
         let ike = self.store.ikes.get(ike_index).ok_or(Capacity::IkeSas)?;
         let (owner, encap) = (ike.owner, ike.nat.found());
-        if ike.exchanges >= cx.config.limits.exchanges_per_ike_sa
-            && !self.release_done(Some((ike_index, ike_serial)))
-        {
-            return Err(Capacity::ExchangesPerIkeSa.into());
-        }
-        self.make_room_for_ours(cx);
         let no_keys = || KeyMaterial::zeroed(0).ok_or(Capacity::ChildSas);
         let child = ChildSa {
             phase: child_sa::Phase::Negotiating,

@@ -26,6 +26,11 @@ impl<'s> Queue<'s> {
         self.head.checked_sub(1)
     }
 
+    /// Whether `slot` is queued.
+    pub(crate) fn contains(&self, slot: u16) -> bool {
+        self.link(slot).is_some_and(|link| link != 0)
+    }
+
     /// Appends `slot` unless it is queued already.
     pub(crate) fn push(&mut self, slot: u16) {
         let name = slot.saturating_add(1);
@@ -141,6 +146,7 @@ mod tests {
                 }
             }
             assert_eq!(queue.front(), model.front().copied());
+            assert_eq!(queue.contains(slot), model.contains(&slot));
         }
     }
 }

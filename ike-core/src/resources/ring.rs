@@ -45,6 +45,11 @@ impl Ring {
         (self.head, self.len, self.lent, self.lost) = (0, 0, false, 0);
     }
 
+    /// Whether the next message would take the place of the oldest.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.len as usize >= PLACES
+    }
+
     /// Queues `message` for `path`; one that is too long is dropped and counted.
     pub(crate) fn push(&mut self, path: Path, marker: &[u8], message: &[u8]) {
         self.take_back();
@@ -53,7 +58,7 @@ impl Ring {
         if total > PLACE_LEN {
             return self.lose();
         }
-        if usize::from(self.len) >= PLACES {
+        if self.is_full() {
             self.lose();
             self.advance();
             self.take_back();

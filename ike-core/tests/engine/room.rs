@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use ike_core::config::{ChildId, Limits, NatTraversal, RemoteAddress, Timing};
+use ike_core::error::{ApiError, Capacity};
 use ike_core::event::Event;
 use ike_core::{Path, Work};
 
@@ -250,4 +251,111 @@ fn a_quick_mode_that_found_no_room_may_come_again() {
     duo.run(10_000);
     assert_eq!((duo.children(A), duo.children(B)), (1, 1), "{:?}", duo.a.events);
     assert_ne!(duo.child(B), first);
+}
+
+/// Somebody who cannot hear us sends first messages in the peer's name. They take all the places that one address has, and
+/// give them up for the peer's own.
+#[test]
+fn first_messages_in_the_peers_name_do_not_keep_it_out() {
+    let mut duo = Duo::new(|_, _| ());
+    for number in 1..=4 {
+        forge(&mut duo, A.path().local, number, 0);
+    }
+    let _ = duo.turn(B);
+    assert_eq!(half_open(&duo), 4);
+    forge(&mut duo, A.path().local, 5, 0);
+    assert_eq!(duo.b.endpoint.stats().evicted, 0, "within a second nobody gives way");
+    duo.now += 1_000;
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(500);
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1));
+    assert_eq!((half_open(&duo), duo.b.endpoint.stats().evicted), (3, 1));
+}
+
+/// A quick mode needs no place of an IKE SA: a full table of those does not make it push a newcomer out.
+#[test]
+fn a_quick_mode_pushes_no_newcomer_out() {
+    let mut duo = Duo::sized::<2, 8, 8>(1, |_, peer| peer.remote = RemoteAddress::Any);
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(60_000);
+    forge(&mut duo, stranger(1), 1, 0);
+    assert_eq!(half_open(&duo), 1);
+    for who in [A, B] {
+        let child = duo.child(who);
+        duo.call(who, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+        duo.run(1_000);
+    }
+    assert_eq!(half_open(&duo), 1);
+}
+
+/// A host may ask for what there is no room for as often as it likes: it uses up no message id.
+#[test]
+fn no_room_uses_up_no_message_id() {
+    let mut duo = Duo::sized::<4, 8, 1>(2, |_, _| ());
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(60_000);
+    for _ in 0..100 {
+        let refused = duo.create_child(A, ChildId(2));
+        assert_eq!(refused, Err(ApiError::Capacity(Capacity::ChildSas)));
+    }
+    let child = duo.child(A);
+    duo.call(A, |endpoint, cx| endpoint.delete_child(cx, child)).unwrap();
+    duo.run(5_000);
+    duo.create_child(A, ChildId(2)).unwrap();
+    duo.run(5_000);
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1));
+    assert!(!duo.a.events.iter().any(|event| matches!(event, Event::IkeSaReplaced { .. })));
+}
+
+/// More quick modes at once than one IKE SA may have: the peer asks again, with the same message, and gets its turn.
+#[test]
+fn quick_modes_beyond_the_limit_get_their_turn() {
+    let mut duo = Duo::sized::<4, 12, 12>(4, |_, _| ());
+    duo.b.config.limits.exchanges_per_ike_sa = 2;
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(40_000);
+    for child in 2..=4 {
+        duo.create_child(A, ChildId(child)).unwrap();
+    }
+    duo.run(10_000);
+    assert_eq!((duo.children(A), duo.children(B)), (4, 4), "{:?}", duo.a.events);
+}
+
+/// More timers at one moment than there are places for what they send: the host comes back for the rest.
+#[test]
+fn timers_at_one_moment_lose_nothing() {
+    let mut duo = Duo::sized::<24, 24, 4>(1, |_, peer| {
+        peer.nat_traversal = NatTraversal::Force;
+    });
+    duo.b.config.limits.half_open_per_source = 12;
+    for _ in 0..12 {
+        duo.call(A, |endpoint, cx| endpoint.initiate(cx, crate::duo::PEER, A.path())).unwrap();
+    }
+    duo.run(1_000);
+    let up = duo.a.endpoint.ike_sas().filter(|ike| ike.established).count();
+    assert_eq!(up, 12);
+    let mut keepalives = 0;
+    duo.run_while(21_000, |from, (_, datagram)| {
+        keepalives += usize::from(from == A && datagram.len() == 1);
+        true
+    });
+    assert_eq!((keepalives, duo.a.endpoint.stats().replies_lost), (12, 0));
+}
+
+/// First messages of nobody we know are reported, but not at the cost of what became of our own request.
+#[test]
+fn strangers_do_not_displace_what_the_host_waits_for() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.create_child(A, CHILD).unwrap();
+    duo.run_while(25_000, |_, _| false);
+    duo.now = 60_000;
+    duo.call(A, |endpoint, cx| endpoint.handle_timeout(cx));
+    for number in 1..=20 {
+        let path = Path { remote: stranger(number), ..A.path() };
+        let _ = duo.receive(A, path, &mut first_message(number, 0));
+    }
+    let _ = duo.turn(A);
+    let own = |event: &&Event| matches!(event, Event::Failed { child: Some(CHILD), .. });
+    assert_eq!(duo.a.events.iter().filter(own).count(), 1, "{:?}", duo.a.events);
+    assert!(duo.a.endpoint.stats().events_lost > 0);
 }
