@@ -261,7 +261,7 @@ impl<'s> Node<'s> {
                 if installed {
                     self.children.insert(child, Child { peer, policy });
                 } else {
-                    self.endpoint.reject_child(child);
+                    let _ = self.endpoint.reject_child(cx, child);
                 }
             }
             Event::ChildSaOutbound { child } => self.go_outbound(cx, child, out),

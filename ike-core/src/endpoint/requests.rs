@@ -3,11 +3,12 @@
 use crate::child_sa;
 use crate::config::{ChildId, PeerConfig, PeerId, Phase1Mode};
 use crate::endpoint::{Context, Endpoint, Path};
-use crate::error::{ApiError, Capacity, Error};
+use crate::error::{ApiError, Capacity, Error, Refusal};
 use crate::event::{ChildSaHandle, DownReason, IkeSaHandle, Role};
 use crate::ike_sa::{IkeSa, Phase};
 use crate::phase1::negotiate::{Suite, is_known};
 use crate::phase2::negotiate;
+use crate::wire::numbers::ProtocolId;
 
 impl Endpoint<'_> {
     /// Begins phase 1 with a peer. `path` says from which socket to which address.
@@ -216,10 +217,29 @@ impl Endpoint<'_> {
         Ok(())
     }
 
-    /// The host does not want the pair of an [`Event::ChildSaReady`](crate::event::Event::ChildSaReady): it ends, and
-    /// the message that would complete it is not sent.
-    pub fn reject_child(&mut self, child: ChildSaHandle) {
-        self.reject(child);
+    /// The host does not want the pair of an [`Event::ChildSaReady`](crate::event::Event::ChildSaReady), or cannot use it
+    /// after all: it ends, and the peer is told. A message that would complete it is not sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Stale`] if the pair is not up, or about to be.
+    pub fn reject_child(
+        &mut self,
+        cx: &mut Context<'_>,
+        child: ChildSaHandle,
+    ) -> Result<(), ApiError> {
+        let sa = self.child(child).filter(|sa| sa.is_live()).ok_or(ApiError::Stale)?;
+        let inbound = sa.inbound;
+        // An initiator that waits for our answer knows of nothing that a Delete could name, and asks again and again.
+        let asked = sa.outbound.filter(|_| sa.role == Role::Responder && sa.exchange.is_some());
+        if let Some(ike) = self.ike_of_child(child.index) {
+            if let (Some(spi), Some(notify)) = (asked, Error::from(Refusal::Rejected).notify()) {
+                self.notify_peer(cx, ike, notify, (ProtocolId::ESP, &spi.to_be_bytes()));
+            }
+            self.send_delete_child(cx, ike, inbound);
+        }
+        self.end_child(child.index, DownReason::Rejected);
+        Ok(())
     }
 
     /// Ends an IKE SA and the children of its owner, with Deletes.

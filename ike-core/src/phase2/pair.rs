@@ -6,7 +6,7 @@ use crate::child_sa::{self, ChildSa, Outbound};
 use crate::config::ChildId;
 use crate::endpoint::{Context, Endpoint};
 use crate::error::{Capacity, Error, PeerMisbehaved};
-use crate::event::{ChildSaHandle, DownReason, Role};
+use crate::event::{ChildSaHandle, Role};
 use crate::keys::derive_keymat;
 use crate::lifetime;
 use crate::phase2::quick_mode::NoncePair;
@@ -91,14 +91,5 @@ impl Endpoint<'_> {
             })
             .min_by_key(|index| self.store.children.serial(*index))
             .and_then(|index| self.child_handle(index))
-    }
-
-    /// The host does not want a pair that was shown to it: the peer is told, and the pair is down.
-    pub(crate) fn reject(&mut self, child: ChildSaHandle) {
-        let Some(sa) = self.child(child) else { return };
-        let phase = sa.phase;
-        if matches!(phase, child_sa::Phase::Ready | child_sa::Phase::Up) {
-            self.end_child(child.index, DownReason::Rejected);
-        }
     }
 }

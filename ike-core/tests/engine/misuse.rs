@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use ike_core::Path;
 use ike_core::config::{ChildId, PeerId};
-use ike_core::error::ApiError;
+use ike_core::error::{ApiError, Failure};
 use ike_core::event::{DownReason, Event, Traffic};
 
 use crate::duo::Who::{A, B};
@@ -29,7 +29,7 @@ fn handles_of_what_is_gone_are_stale() {
         assert_eq!(endpoint.delete_ike(cx, ike), Err(ApiError::Stale));
         assert!(endpoint.take_inbound(child).is_none());
         assert!(endpoint.take_outbound(child).is_none());
-        endpoint.reject_child(child);
+        assert_eq!(endpoint.reject_child(cx, child), Err(ApiError::Stale));
         endpoint.note_traffic(cx, child, Traffic { sent: true, received: true });
         endpoint.path_seen(cx, child, path);
     });
@@ -51,8 +51,10 @@ fn keys_are_handed_out_once() {
     duo.run(2_000);
     assert!(duo.a.endpoint.take_outbound(child).is_some());
     assert!(duo.a.endpoint.take_outbound(child).is_none());
-    duo.a.endpoint.reject_child(child);
-    duo.a.endpoint.reject_child(child);
+    duo.call(A, |endpoint, cx| {
+        assert_eq!(endpoint.reject_child(cx, child), Ok(()));
+        assert_eq!(endpoint.reject_child(cx, child), Err(ApiError::Stale));
+    });
     duo.run(1_000);
     let rejected =
         |event: &&Event| matches!(event, Event::ChildSaDown { reason: DownReason::Rejected, .. });
@@ -79,4 +81,33 @@ fn what_is_not_configured_is_refused() {
     assert_eq!(duo.turn(A), []);
     assert_eq!((duo.a.endpoint.ike_sas().count(), duo.b.endpoint.ike_sas().count()), (0, 0));
     assert_eq!(duo.turn(B), []);
+}
+
+/// A host that cannot use a pair after all: the peer learns of it, at whatever point, and sends nothing into the void.
+#[test]
+fn the_peer_of_a_rejected_pair_is_told() {
+    for who in [A, B] {
+        for taken in [false, true] {
+            let mut duo = Duo::new(|_, _| ());
+            duo.side(who).takes = false;
+            duo.create_child(A, CHILD).unwrap();
+            duo.run(1_000);
+            let child = duo.child(who);
+            if taken {
+                assert!(duo.side(who).endpoint.take_inbound(child).is_some());
+                duo.run(1_000);
+                assert_eq!(duo.children(who.other()), 1);
+            }
+            duo.call(who, |endpoint, cx| endpoint.reject_child(cx, child)).unwrap();
+            duo.run(4_000);
+            for side in [A, B] {
+                assert_eq!(duo.children(side), 0, "{who:?} rejects, taken: {taken}");
+                assert_eq!(duo.side(side).endpoint.child_sas().count(), 0, "{who:?}, {taken}");
+            }
+            let refused = duo.a.events.iter().any(|event| {
+                matches!(event, Event::Failed { reason: Failure::PeerRefused(_), .. })
+            });
+            assert_eq!(refused, who == B && !taken, "{:?}", duo.a.events);
+        }
+    }
 }

@@ -55,7 +55,7 @@ fn a_successor_that_was_rejected_is_not_the_last() {
     let Some(Event::ChildSaReady { child: new, .. }) = duo.a.endpoint.poll_event() else {
         panic!("no new pair");
     };
-    duo.a.endpoint.reject_child(new);
+    duo.call(A, |endpoint, cx| endpoint.reject_child(cx, new)).unwrap();
     duo.run(60_000);
     duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
     duo.run(1_000);
