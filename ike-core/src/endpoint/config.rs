@@ -497,7 +497,8 @@ pub enum DpdAction {
     /// Its SAs end. While the host's policy still says protect, the next packet for the peer is held and asks for new ones:
     /// what other implementations call hold, or trap. A host that wants none takes the entry out of its policy.
     Clear,
-    /// Its SAs end, and its children are negotiated anew at once.
+    /// Its SAs end, and up to eight of its children are negotiated anew at once. What of them finds no room, and the
+    /// others, are reported by [`Event::Failed`](crate::event::Event::Failed): the host has to ask for them.
     Restart,
 }
 

@@ -1,10 +1,12 @@
 //! Dead peer detection: RFC 3706. The peer is asked only when we have sent something and heard nothing; it is answered
 //! always.
 
-use crate::config::DpdAction;
+use crate::child_sa::ChildSa;
+use crate::config::{ChildId, DpdAction};
 use crate::endpoint::{Context, Endpoint, Path};
+use crate::error::{ApiError, Capacity, Error, Failure, Refusal};
 use crate::event::{DownReason, Role};
-use crate::ike_sa::IkeSa;
+use crate::ike_sa::{IkeSa, WANTED};
 use crate::lifetime::{LifetimeReader, Wish};
 use crate::wire::numbers::{Doi, NotifyType, Phase1Attribute, ProtocolId};
 use crate::wire::{CookiePair, NotifyPayload};
@@ -97,15 +99,19 @@ impl Endpoint<'_> {
             }
             return self.ask_at_once(cx, another);
         }
-        let mut lost: heapless::Vec<crate::config::ChildId, { crate::ike_sa::WANTED }> =
-            heapless::Vec::new();
-        for child in self.store.children_by_owner.candidates(owner) {
-            if let Some(sa) = self.store.children.get(child)
-                && sa.owner == owner
-                && sa.is_live()
-                && !lost.contains(&sa.config)
-            {
-                let _ = lost.push(sa.config);
+        let mut lost: heapless::Vec<ChildId, WANTED> = heapless::Vec::new();
+        let mut next = self.store.children_by_owner.candidates(owner).next();
+        while let Some(child) = next {
+            next = self.store.children_by_owner.behind(child);
+            let live = |sa: &&ChildSa| sa.owner == owner && sa.is_live();
+            let Some(sa) = self.store.children.get(child).filter(live) else { continue };
+            let config = sa.config;
+            if lost.contains(&config) || action == DpdAction::Clear {
+                continue;
+            }
+            if lost.push(config).is_err() {
+                let reason = Failure::Error(Capacity::ExchangesPerIkeSa.into());
+                self.report(Some(peer), Some(config), Role::Initiator, path, reason);
             }
         }
         self.end_children_of(cx, owner, DownReason::PeerDead);
@@ -116,9 +122,14 @@ impl Endpoint<'_> {
                 self.end_ike(cx, other, DownReason::PeerDead);
             }
         }
-        if action == DpdAction::Restart {
-            for child in lost {
-                let _ = self.create_child(cx, peer, child, path);
+        for child in lost {
+            if let Err(error) = self.create_child(cx, peer, child, path) {
+                let reason = match error {
+                    ApiError::Capacity(capacity) => Error::from(capacity),
+                    _ => Refusal::Unconfigured.into(),
+                };
+                let reason = Failure::Error(reason);
+                self.report(Some(peer), Some(child), Role::Initiator, path, reason);
             }
         }
     }

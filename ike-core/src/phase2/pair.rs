@@ -49,7 +49,8 @@ impl Endpoint<'_> {
         } else {
             cx.config.timing.outbound_first
         };
-        if sa.role == Role::Initiator && !wait.is_zero() {
+        // A renewal goes this way without a wait, too: who moves to the new pair gives up the old one.
+        if sa.role == Role::Initiator && (sa.replaces.is_some() || !wait.is_zero()) {
             sa.use_outbound = Outbound::From(cx.now.after(wait));
         }
         self.store.children.pending.push(child_index);

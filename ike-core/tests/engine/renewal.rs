@@ -297,3 +297,39 @@ fn an_sa_that_runs_out_of_sequence_numbers_is_renewed() {
     duo.run(60_000);
     assert_eq!((duo.children(A), duo.children(B)), (1, 1));
 }
+
+/// An initiator that moves to the new pair at once gives up the old one as any other does.
+#[test]
+fn a_switch_without_a_wait_retires_the_old_pair() {
+    let mut duo = Duo::up(|_, _| ());
+    duo.a.config.timing.outbound_switch = Duration::ZERO;
+    let old = duo.child(A);
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
+    duo.run(60_000);
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1));
+    assert_ne!(duo.child(A), old);
+}
+
+/// All that is lost with a dead peer is negotiated anew; what of it finds no place is reported, not forgotten.
+#[test]
+fn what_is_not_restarted_is_reported() {
+    let second = Duration::from_secs(1);
+    let action = DpdAction::Restart;
+    let dpd = Dpd { idle: 2 * second, retry: second, tries: 2, action };
+    let mut duo = Duo::sized::<4, 24, 24>(12, |_, peer| peer.dpd = Some(dpd));
+    for child in 1..=12 {
+        duo.create_child(A, ChildId(child)).unwrap();
+        duo.run(1_000);
+    }
+    assert_eq!(duo.children(A), 12);
+    let child = duo.child(A);
+    let seen = Traffic { sent: true, received: false };
+    duo.call(A, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+    duo.run_while(duo.now + 10_000, |_, _| false);
+    assert_eq!(duo.children(A), 0);
+    duo.run(60_000);
+    let failed = |event: &&Event| matches!(event, Event::Failed { child: Some(_), .. });
+    let failed = duo.a.events.iter().filter(failed).count();
+    assert_eq!(duo.children(A) + failed, 12, "{:?}", duo.a.events);
+    assert!(duo.children(A) >= 8);
+}
