@@ -151,7 +151,8 @@ impl<'s> Endpoint<'s> {
         if header.cookies.initiator.is_zero() {
             return Err(Discard::UnknownSa);
         }
-        if header.next_payload == PayloadType::FRAGMENT && header.flags == Flags::NONE {
+        // Fragments are never encrypted, although racoon's copy the flags of the message they are of.
+        if header.next_payload == PayloadType::FRAGMENT {
             return self.fragment_datagram(cx, path, &header, datagram);
         }
         match header.exchange {
@@ -650,9 +651,12 @@ impl<'s> Endpoint<'s> {
     /// The peer is at `path` now, as an authenticated packet has shown that cannot be a replay. All its IKE SAs follow:
     /// whichever speaks next must reach it.
     ///
-    /// Only a NAT moves a peer; whoever relays an authenticated packet of one that is behind none moves nobody.
+    /// Only a NAT moves a peer; whoever relays an authenticated packet of one that is behind none moves nobody. Nor does a
+    /// message to port 500 once both have left it: ESP in UDP could not follow.
     pub(crate) fn move_peer(&mut self, index: u16, path: Path) {
-        let moves = |ike: &&IkeSa| ike.is_established() && ike.nat.remote_behind;
+        let moves = |ike: &&IkeSa| {
+            ike.is_established() && ike.nat.remote_behind && (path.encap || !ike.path.encap)
+        };
         let Some(ike) = self.store.ikes.get(index).filter(moves) else { return };
         let owner = ike.owner;
         let mut moved = false;

@@ -6,11 +6,13 @@ use crate::config::{ChildId, Lifetime, PeerId};
 use crate::digest::{Digests, Kind};
 use crate::endpoint::{Context, Path};
 use crate::event::{DownReason, IkeSaHandle, Role};
+use crate::exchange::Message;
 use crate::keys::{CipherKey, Iv, Skeyid};
 use crate::lifetime::Schedule;
-use crate::natt::Nat;
+use crate::natt::{Nat, NatMethod};
 use crate::phase1::negotiate::Suite;
 use crate::time::Instant;
+use crate::wire::numbers::PayloadType;
 use crate::wire::{Cookie, CookiePair, VendorId};
 
 /// Children that may wait for the IKE SA to come up.
@@ -44,17 +46,20 @@ pub(crate) struct Pending {
 /// What a peer's vendor IDs announce.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Announced {
-    pub(crate) nat: crate::natt::NatMethod,
+    pub(crate) nat: NatMethod,
     pub(crate) dead_peer_detection: bool,
     pub(crate) fragmentation: bool,
 }
 
 impl Announced {
-    pub(crate) fn note(&mut self, vendor: VendorId) {
-        match vendor {
-            VendorId::DeadPeerDetection => self.dead_peer_detection = true,
-            VendorId::Fragmentation => self.fragmentation = true,
-            other => self.nat = self.nat.max(crate::natt::NatMethod::announced(other)),
+    pub(crate) fn note_all(&mut self, message: &Message<'_>) {
+        for payload in message.all(PayloadType::VENDOR_ID) {
+            match VendorId::recognise(payload.body) {
+                Some(VendorId::DeadPeerDetection) => self.dead_peer_detection = true,
+                Some(VendorId::Fragmentation) => self.fragmentation = true,
+                Some(other) => self.nat = self.nat.max(NatMethod::announced(other)),
+                None => {}
+            }
         }
     }
 }

@@ -168,7 +168,8 @@ impl NatD {
 }
 
 /// Compares the NAT-D payloads of a message with what we know (RFC 3947 §3.2): the first is the address the peer
-/// sends to, the others are those it may send from. Without any, nothing is known and nothing assumed.
+/// sends to, the others are those it may send from. Without any, or where NAT traversal is not agreed, nothing is known
+/// and nothing assumed.
 pub(crate) fn detect(
     message: &Message<'_>,
     method: NatMethod,
@@ -180,7 +181,7 @@ pub(crate) fn detect(
     let local = NatD::new(prf, cookies, local);
     let remote = NatD::new(prf, cookies, remote);
     let mut payloads = message.all(method.nat_d());
-    let Some(destination) = payloads.next() else {
+    let Some(destination) = payloads.next().filter(|_| method != NatMethod::None) else {
         return Nat { method, ..Nat::default() };
     };
     let matches = |body: &[u8], ours: &NatD| bool::from(body.ct_eq(ours.as_slice()));

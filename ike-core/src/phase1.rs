@@ -388,6 +388,15 @@ impl Endpoint<'_> {
             && !self.store.children.iter().any(|(_, child)| child.peer == ike.peer)
     }
 
+    /// Takes in what the vendor IDs of a later message announce. They may stand anywhere (RFC 2408 §3.16): Cisco's of dead
+    /// peer detection come in messages 3 to 6. NAT traversal is settled before (RFC 3947 §3.1: messages 1 and 2).
+    pub(crate) fn announced_late(&mut self, ike_index: u16, message: &Message<'_>) {
+        let Some(ike) = self.store.ikes.get_mut(ike_index) else { return };
+        let nat = ike.announced.nat;
+        ike.announced.note_all(message);
+        ike.announced.nat = nat;
+    }
+
     /// The peer began anew: what we had with it before is gone at its end (RFC 2407 §4.6.3.3). What came up after
     /// this IKE SA was begun is of the peer's new life, and a second one means nothing: the message may be an old one.
     pub(crate) fn initial_contact(&mut self, cx: &mut Context<'_>, ike_index: u16) {
@@ -412,11 +421,7 @@ impl Endpoint<'_> {
 /// Reads what the vendor IDs of a message announce, less what is switched off for the peer.
 pub(crate) fn announced(message: &Message<'_>, peer: &PeerConfig<'_>) -> Announced {
     let mut announced = Announced::default();
-    for payload in message.all(PayloadType::VENDOR_ID) {
-        if let Some(vendor) = VendorId::recognise(payload.body) {
-            announced.note(vendor);
-        }
-    }
+    announced.note_all(message);
     if peer.nat_traversal == NatTraversal::Off {
         announced.nat = NatMethod::None;
     }

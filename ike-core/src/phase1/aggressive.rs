@@ -466,6 +466,7 @@ impl Endpoint<'_> {
             ike.iv = next_iv;
         }
         self.store.unproven.remove(index);
+        self.announced_late(ike_index, &message);
         self.establish(cx, ike_index, path, &proof);
         self.release_exchange(index);
         Ok(())

@@ -319,6 +319,7 @@ impl Endpoint<'_> {
         if let Some(ike) = self.store.ikes.get_mut(ike_index) {
             ike.nat = nat;
         }
+        self.announced_late(ike_index, message);
         self.store.unproven.remove(index);
         let transcript = Transcript { sa_i, public_i, public_r, nonce_i, nonce_r };
         self.advance(index, path, held_len, MainMode::Computing(transcript));
@@ -355,6 +356,7 @@ impl Endpoint<'_> {
         if let Some(ike) = self.store.ikes.get_mut(ike_index) {
             ike.nat = nat;
         }
+        self.announced_late(ike_index, message);
         let transcript = Transcript { sa_i, public_i, public_r, nonce_i, nonce_r };
         self.advance(index, path, held_len, MainMode::Computing(transcript));
         Ok(())
@@ -440,6 +442,7 @@ impl Endpoint<'_> {
         }
         // Some answer from port 500 after we have moved; they are spoken to on port 4500 all the same.
         let path = if sent_over.encap && !path.encap { sent_over } else { path };
+        self.announced_late(ike_index, &message);
         self.establish(cx, ike_index, path, &proof);
         if !clear {
             self.phase1_notifies(cx, ike_index, &message);

@@ -205,3 +205,19 @@ fn an_answer_from_the_old_port_moves_nobody_back() {
     assert!(first.0.encap, "{:?}", first.0);
     assert_eq!(first.0.remote.port(), 4500);
 }
+
+/// An authenticated message that comes to port 500 once both have moved: by a peer that forgets to, or by somebody who took
+/// its marker off. Nobody is moved back, where no ESP can follow.
+#[test]
+fn a_message_to_the_old_port_moves_nobody_back() {
+    let mut duo = up_behind_a_nat();
+    let child = duo.child(A);
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+    let (path, mut question) = duo.turn(A).remove(0);
+    assert!(path.encap);
+    let old = Path { remote: A.path().local, ..B.path() };
+    duo.receive(B, old, &mut question[4..]).unwrap();
+    let answer = duo.turn(B).remove(0);
+    assert!(answer.0.encap, "{:?}", answer.0);
+    assert!(moves(&mut duo, B).is_empty());
+}

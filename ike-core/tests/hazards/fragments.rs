@@ -9,7 +9,9 @@ use crate::state::with_puppet;
 
 /// A fragment as a message of its own.
 fn piece(cookies: CookiePair, id: u16, number: u8, last: bool, data: &[u8]) -> Vec<u8> {
-    let head = header(cookies, ExchangeType::IDENTITY_PROTECTION, 0, Flags::NONE);
+    // racoon sets the flag of the message that is inside, which is encrypted; others set none.
+    let flags = if id.is_multiple_of(2) { Flags::NONE } else { Flags::ENCRYPTION };
+    let head = header(cookies, ExchangeType::IDENTITY_PROTECTION, 0, flags);
     let [high, low] = id.to_be_bytes();
     let body = [&[high, low, number, u8::from(last)], data].concat();
     clear(&head, &[(PayloadType::FRAGMENT, body)])

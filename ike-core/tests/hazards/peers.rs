@@ -1,16 +1,21 @@
 //! How real peers behave: what they do differently is accepted where that is safe, and only there.
 
-use ike_core::config::{ChildConfig, Lifetime, LifetimePolicy, NatTraversal, PeerConfig, Quirks};
+use core::time::Duration;
+
+use ike_core::config::{
+    ChildConfig, Dpd, DpdAction, Lifetime, LifetimePolicy, NatTraversal, PeerConfig, Quirks,
+};
 use ike_core::error::{Discard, PeerMisbehaved, Refusal};
-use ike_core::event::Event;
+use ike_core::event::{Event, Traffic};
 use ike_core::wire::numbers::{ExchangeType, PayloadType};
-use ike_core::wire::{Flags, Header};
+use ike_core::wire::{Flags, Header, VendorId};
+use ike_core::{Context, Instant};
 
 use crate::puppet::{
     PHASE1, PHASE2, Puppet, SPI, attributes, body, clear, header, id_address, id_subnet, notify,
     parts, prf, sa,
 };
-use crate::stage::{child, mirror, path_from, plain, stage};
+use crate::stage::{Host, Letter, Stage, child, mirror, path_from, plain, stage};
 use crate::state::with_puppet;
 
 const HOUR: Lifetime = Lifetime { seconds: 3_600, kilobytes: 0 };
@@ -269,7 +274,7 @@ fn i14_ports_may_change_before_authentication() {
         |_| (),
         |host, config, puppet| {
             let mut path = mirror(path_from(0));
-            let mut at = |host: &mut crate::stage::Host<'_>, port, message: &[u8]| {
+            let mut at = |host: &mut Host<'_>, port, message: &[u8]| {
                 path.remote.set_port(port);
                 let result = host.receive(0, config, path, message);
                 (
@@ -440,4 +445,89 @@ fn i30_certificate_requests_are_passed_over() {
             },
         );
     }
+}
+
+const DPD: Dpd = Dpd {
+    idle: Duration::from_secs(5),
+    retry: Duration::from_secs(2),
+    tries: 3,
+    action: DpdAction::Clear,
+};
+
+/// Whether the peer is asked if it is alive, after something was sent to it.
+fn asks(host: &mut Host<'_>, config: &ike_core::config::Config<'_>) -> bool {
+    let child = host.endpoint.child_sas().next().unwrap().handle;
+    let mut cx = Context { now: Instant::from_millis(1_000), rng: &mut host.rng, config };
+    host.endpoint.note_traffic(&mut cx, child, Traffic { sent: true, received: false });
+    let sent = host.turn(7_000, config);
+    sent.iter().any(|(_, datagram)| datagram[18] == ExchangeType::INFORMATIONAL.0)
+}
+
+/// A vendor ID may stand in any message (RFC 2408 §3.16). Cisco IOS announces dead peer detection in messages 3 and 4, ASA
+/// in 5 and 6: they are asked like others.
+#[test]
+fn dead_peer_detection_announced_late() {
+    let vendor = VendorId::DeadPeerDetection.body();
+    for (side, late) in [(0, false), (0, true), (1, false), (1, true)] {
+        stage(
+            |_, peer, _| peer.dpd = Some(DPD),
+            |stage: &mut Stage<'_, '_>| {
+                stage.begin(0);
+                for number in 1..=4 {
+                    let mut letter = stage.turn(1 - number % 2).remove(0);
+                    if letter.to == side {
+                        let head = Header::parse(&letter.message).unwrap();
+                        let mut all = parts(&letter.message);
+                        all.retain(|(_, body)| body != vendor);
+                        if late && number > 2 {
+                            all.push((PayloadType::VENDOR_ID, vendor.to_vec()));
+                        }
+                        letter = Letter { message: clear(&head, &all), ..letter };
+                    }
+                    stage.deliver(&letter).unwrap();
+                }
+                stage.settle();
+                stage.assert_up();
+                let config = stage.configs[side];
+                assert_eq!(asks(&mut stage.hosts[side], &config), late, "side {side}");
+            },
+        );
+    }
+    for late in [false, true] {
+        with_puppet(
+            |peer| peer.dpd = Some(DPD),
+            |host, config, puppet| {
+                puppet.begin(host, config, 0);
+                let more = late.then(|| (PayloadType::VENDOR_ID, vendor.to_vec()));
+                let message_5 = puppet.message_5(&id_address(0), more.into_iter().collect());
+                let (result, answers) = Puppet::say(host, config, 0, &message_5);
+                assert_eq!(result, Ok(()));
+                let iv = puppet.iv.next(&message_5).unwrap();
+                puppet.iv = puppet.open(iv, &answers[0]).1;
+                let quick_mode = puppet.honest_quick_mode(7, SPI);
+                assert_eq!(Puppet::say(host, config, 0, &quick_mode).0, Ok(()));
+                assert_eq!(asks(host, config), late);
+            },
+        );
+    }
+}
+
+/// NAT-D from a peer that has not announced NAT traversal, or to one that has it switched off, mean nothing.
+#[test]
+fn nat_d_that_was_not_agreed_means_nothing() {
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            let (result, answers) = Puppet::say(host, config, 0, &puppet.message_1());
+            assert_eq!(result, Ok(()));
+            puppet.hear_2(&answers[0]);
+            let mut all = parts(&puppet.message_3());
+            all.extend([1, 2].map(|value| (PayloadType::NAT_D, vec![value; 32])));
+            let head = Header::parse(&puppet.message_3()).unwrap();
+            let (result, _) = Puppet::say(host, config, 0, &clear(&head, &all));
+            assert_eq!(result, Ok(()));
+            let ike = host.endpoint.ike_sas().next().unwrap();
+            assert!(!ike.local_nat && !ike.remote_nat);
+        },
+    );
 }
