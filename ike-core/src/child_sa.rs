@@ -89,6 +89,8 @@ pub(crate) struct ChildSa {
     pub(crate) keys_out: KeyMaterial,
     pub(crate) use_outbound: Outbound,
     pub(crate) schedule: Schedule,
+    /// When it was agreed.
+    pub(crate) since: Option<Instant>,
     /// The pair that this one is to replace.
     pub(crate) replaces: Option<ChildSaHandle>,
     /// A quick mode is under way that replaces this one, or has done so.

@@ -323,7 +323,7 @@ pub enum Failure {
         /// A notify that came in the clear meanwhile. It proves nothing, and may be the reason.
         hint: Option<NotifyType>,
     },
-    /// The peer said so, under the protection of the IKE SA.
+    /// The peer said so, under the protection of the IKE SA, or of the keys of the phase 1 that it ends.
     PeerRefused(NotifyType),
     /// We found something wrong.
     Error(Error),

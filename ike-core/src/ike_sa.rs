@@ -23,6 +23,9 @@ pub(crate) const WANTED: usize = 8;
 /// modes begin under it.
 pub(crate) const MESSAGE_IDS: usize = 64;
 
+/// Bytes of an ID payload's body that are kept: four of head, and 64 of data.
+pub(crate) const ID_KEPT: usize = 4 + 64;
+
 /// How far an IKE SA is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -140,6 +143,10 @@ pub(crate) struct IkeSa {
     pub(crate) up_serial: u32,
     /// INITIAL-CONTACT has been obeyed: it may come again, and counts once.
     pub(crate) contacted: bool,
+    /// When it came up.
+    pub(crate) since: Option<Instant>,
+    /// Who the peer has proved to be: the body of its ID payload, empty if that is longer.
+    pub(crate) identity: Vec<u8, ID_KEPT>,
     pub(crate) pending: Pending,
 }
 
@@ -174,6 +181,8 @@ impl IkeSa {
             replaces: None,
             up_serial: 0,
             contacted: false,
+            since: None,
+            identity: Vec::new(),
             pending: Pending::default(),
         }
     }

@@ -1,16 +1,17 @@
 //! Counters, and what status programs want to know of the SAs.
 
-use esp_core::{Mode, Spi, TrafficSelectors, Transform};
+use esp_core::{Mode, PolicyId, Spi, TrafficSelectors, Transform};
 
 use crate::child_sa;
-use crate::config::{ChildId, Lifetime, PeerId};
+use crate::config::{ChildId, Identity, Lifetime, PeerId};
 use crate::endpoint::{Endpoint, Path};
 use crate::error::Discard;
 use crate::event::{ChildSaHandle, IkeSaHandle, Role};
 use crate::ike_sa;
+use crate::phase1::identity_of;
 use crate::time::Instant;
-use crate::wire::CookiePair;
 use crate::wire::numbers::{EncryptionAlgorithm, GroupDescription, HashAlgorithm};
+use crate::wire::{CookiePair, IdPayload};
 
 /// What happened since the endpoint began. Counters wrap nowhere near: they stop at their maximum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,8 +110,14 @@ pub struct IkeSaInfo {
     pub path: Path,
     /// CKY-I and CKY-R; the latter is zero until the responder has answered.
     pub cookies: CookiePair,
-    /// Whether the peer is authenticated.
+    /// Whether the peer is authenticated. Who it has proved to be is told by [`Endpoint::peer_identity`].
     pub established: bool,
+    /// When it came up.
+    pub since: Option<Instant>,
+    /// When the peer last showed, by an authentic message or packet, that it is alive; once it is established.
+    pub heard: Option<Instant>,
+    /// Whether it only ends what is under way: another has taken its place, or the peer has deleted it.
+    pub ending: bool,
     /// Cipher.
     pub encryption: EncryptionAlgorithm,
     /// Key length in bits, 0 where the cipher has one only.
@@ -121,10 +128,18 @@ pub struct IkeSaInfo {
     pub group: GroupDescription,
     /// Lifetime agreed.
     pub lifetime: Lifetime,
-    /// When it will be renewed.
+    /// When it will be renewed; `None` if it will not be.
     pub rekey_at: Option<Instant>,
     /// When it ends.
     pub expires_at: Option<Instant>,
+    /// Bytes encrypted and decrypted under it, in phase 2, headers not counted: what its kilobytes limit.
+    pub bytes: u64,
+    /// Quick modes that were begun under it, of the 64 that it has room for.
+    pub quick_modes: usize,
+    /// Whether the peer has announced dead peer detection.
+    pub dead_peer_detection: bool,
+    /// Whether the peer has announced fragmentation.
+    pub fragmentation: bool,
     /// Whether a NAT was found on our side.
     pub local_nat: bool,
     /// Whether a NAT was found on the peer's side.
@@ -140,6 +155,12 @@ pub struct ChildSaInfo {
     pub peer: PeerId,
     /// Which entry of the peer's configuration.
     pub config: ChildId,
+    /// The policy it serves.
+    pub policy: PolicyId,
+    /// The IKE SA that speaks for it; `None` while there is none.
+    pub ike: Option<IkeSaHandle>,
+    /// Where the peer is.
+    pub path: Path,
     /// Who began.
     pub role: Role,
     /// Our SPI.
@@ -162,7 +183,9 @@ pub struct ChildSaInfo {
     pub up: bool,
     /// Whether a successor carries the traffic.
     pub replaced: bool,
-    /// When it will be renewed.
+    /// When it was agreed.
+    pub since: Option<Instant>,
+    /// When it will be renewed; `None` if it will not be.
     pub rekey_at: Option<Instant>,
     /// When it ends.
     pub expires_at: Option<Instant>,
@@ -202,6 +225,9 @@ impl Endpoint<'_> {
                 path: ike.path,
                 cookies: ike.cookies,
                 established: ike.is_established(),
+                since: ike.since,
+                heard: ike.since.map(|_| ike.liveness.heard),
+                ending: ike.closing || ike.replaced_by.is_some(),
                 encryption: ike.suite.encryption,
                 key_bits: ike.suite.key_bits,
                 hash: ike.suite.hash,
@@ -209,6 +235,10 @@ impl Endpoint<'_> {
                 lifetime: ike.lifetime,
                 rekey_at: ike.schedule.soft,
                 expires_at: ike.schedule.hard,
+                bytes: ike.bytes,
+                quick_modes: ike.message_ids.len(),
+                dead_peer_detection: ike.announced.dead_peer_detection,
+                fragmentation: ike.announced.fragmentation,
                 local_nat: ike.nat.local_behind,
                 remote_nat: ike.nat.remote_behind,
             })
@@ -225,6 +255,9 @@ impl Endpoint<'_> {
                 handle: self.child_handle(index)?,
                 peer: child.peer,
                 config: child.config,
+                policy: child.policy,
+                ike: self.ike_of_child(index).and_then(|ike| self.ike_handle(ike)),
+                path: child.path,
                 role: child.role,
                 inbound: child.inbound,
                 outbound: child.outbound,
@@ -236,10 +269,23 @@ impl Endpoint<'_> {
                 lifetime: child.lifetime,
                 up: matches!(child.phase, child_sa::Phase::Up | child_sa::Phase::Replaced),
                 replaced: child.phase == child_sa::Phase::Replaced,
+                since: child.since,
                 rekey_at: child.schedule.soft,
                 expires_at: child.schedule.hard,
             })
         })
+    }
+
+    /// Who the peer of an established IKE SA has proved to be: what tells apart those that share an entry of the
+    /// configuration ([`RemoteId::OneOf`], [`RemoteId::Anyone`]). `None` before that, and for identities of more than 64
+    /// bytes, which are not kept.
+    ///
+    /// [`RemoteId::OneOf`]: crate::config::RemoteId::OneOf
+    /// [`RemoteId::Anyone`]: crate::config::RemoteId::Anyone
+    #[must_use]
+    pub fn peer_identity(&self, ike: IkeSaHandle) -> Option<Identity<'_>> {
+        let id = IdPayload::parse(&self.ike(ike)?.identity, 0).ok()?;
+        Some(identity_of(&id))
     }
 
     /// The key that decrypts the messages of an IKE SA, with its cookies: for Wireshark, while debugging. Whoever has

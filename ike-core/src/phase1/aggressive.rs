@@ -249,8 +249,9 @@ impl Endpoint<'_> {
         let cookies = ike.cookies;
         let hashed = transcript.of(held, cookies);
         let claim = Claim { id: id_r.of(held), hash: hash_r.of(held), offset: 0 };
-        let owner = self.owner_digest(peer.id, claim.id);
-        let proof = auth::verify(ike, &peer, &algorithms, &hashed, &claim, owner)?;
+        let owner = |peer| self.owner_digest(peer, claim.id);
+        let of = (cx.config, &peer);
+        let (proof, _) = auth::verify(ike, of, &algorithms, &hashed, &claim, owner)?;
         let mut id = [0; ID_BODY_LEN];
         let id = identity_body(&peer.local_id, &mut id).ok_or(Capacity::Message(ID_BODY_LEN))?;
         let value = hashed.hash_i(algorithms.prf, &ike.skeyid, id);
@@ -273,7 +274,7 @@ impl Endpoint<'_> {
             exchange.state = State::Lingering;
         }
         self.send(cx, index, len, 3);
-        self.establish(cx, ike_index, path, &proof);
+        self.establish(cx, ike_index, path, proof);
         if peer.initial_contact && first_contact {
             // RFC 2407 §4.6.3: aggressive mode protects no status notify, an informational exchange does.
             self.send_informational(cx, ike_index, |message| {
@@ -438,9 +439,10 @@ impl Endpoint<'_> {
         let hashed = transcript.of(held, ike.cookies);
         let claim =
             Claim { id: id_i.of(held), hash: message.find(PayloadType::HASH)?.body, offset: 0 };
-        let owner = self.owner_digest(peer.id, claim.id);
-        let proof = match auth::verify(ike, &peer, &algorithms, &hashed, &claim, owner) {
-            Ok(proof) => proof,
+        let owner = |peer| self.owner_digest(peer, claim.id);
+        let of = (cx.config, &peer);
+        let proof = match auth::verify(ike, of, &algorithms, &hashed, &claim, owner) {
+            Ok((proof, _)) => proof,
             Err(Error::Refused(Refusal::Authentication)) => return Err(Discard::Unauthenticated),
             Err(error) => {
                 self.refuse_peer(cx, ike_index, next_iv, error);
@@ -467,7 +469,7 @@ impl Endpoint<'_> {
         }
         self.store.unproven.remove(index);
         self.announced_late(ike_index, &message);
-        self.establish(cx, ike_index, path, &proof);
+        self.establish(cx, ike_index, path, proof);
         self.release_exchange(index);
         Ok(())
     }

@@ -16,7 +16,7 @@ impl Endpoint<'_> {
         cx: &mut Context<'_>,
         index: u16,
         path: Path,
-        proof: &Authenticated,
+        proof: Authenticated,
     ) {
         let owner = proof.owner();
         let handle = self.ike_handle(index);
@@ -28,7 +28,9 @@ impl Endpoint<'_> {
         ike.phase = Phase::Established;
         ike.peer = owner.peer;
         ike.owner = owner.owner;
+        ike.identity = proof.into_identity();
         ike.up_serial = up_serial;
+        ike.since = Some(cx.now);
         ike.path = path;
         ike.pending.up = true;
         ike.skeyid.forget_phase1();

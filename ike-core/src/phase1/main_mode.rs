@@ -391,9 +391,10 @@ impl Endpoint<'_> {
             Claim { id: id.body, hash: message.find(PayloadType::HASH)?.body, offset: id.offset };
         let held = self.store.buffers.held(index);
         let hashed = transcript.of(held, ike.cookies);
-        let owner = self.owner_digest(peer.id, claim.id);
-        let proof = match auth::verify(ike, &peer, &algorithms, &hashed, &claim, owner) {
-            Ok(proof) => proof,
+        let owner = |peer| self.owner_digest(peer, claim.id);
+        let of = (cx.config, &peer);
+        let (proof, peer) = match auth::verify(ike, of, &algorithms, &hashed, &claim, owner) {
+            Ok(proven) => proven,
             Err(Error::Refused(Refusal::Authentication)) => {
                 return Err(Discard::Unauthenticated);
             }
@@ -443,7 +444,7 @@ impl Endpoint<'_> {
         // Some answer from port 500 after we have moved; they are spoken to on port 4500 all the same.
         let path = if sent_over.encap && !path.encap { sent_over } else { path };
         self.announced_late(ike_index, &message);
-        self.establish(cx, ike_index, path, &proof);
+        self.establish(cx, ike_index, path, proof);
         if !clear {
             self.phase1_notifies(cx, ike_index, &message);
         }

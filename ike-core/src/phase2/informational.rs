@@ -12,6 +12,7 @@ use crate::exchange::state::{Exchange, State};
 use crate::exchange::{INFORMATIONAL, INFORMATIONAL_CLEAR, Message};
 use crate::ike_sa::Remembered;
 use crate::keys::hash_1;
+use crate::phase1::main_mode::MainMode;
 use crate::phase2::quick_mode::QuickMode;
 use crate::phase2::{Verified, verify};
 use crate::protect::Algorithms;
@@ -30,7 +31,15 @@ impl Endpoint<'_> {
         if !header.flags.contains(Flags::ENCRYPTION) {
             return self.informational_in_clear(cx, path, header, datagram);
         }
-        let index = self.established(header)?;
+        let half_open = self.find_ike(&header.cookies).and_then(|index| {
+            let ike = self.store.ikes.get(index).filter(|ike| !ike.is_established())?;
+            let exchange = ike.exchange.filter(|_| ike.path.remote.ip() == path.remote.ip())?;
+            self.awaits_message_6(exchange).then_some((index, exchange))
+        });
+        let index = match half_open {
+            Some((index, _)) => index,
+            None => self.established(header)?,
+        };
         let ike = self.store.ikes.get(index).ok_or(Discard::UnknownSa)?;
         let algorithms = Algorithms::of_sa(cx.config, ike)?;
         let (prf, message_id) = (algorithms.prf, header.message_id);
@@ -40,6 +49,9 @@ impl Endpoint<'_> {
             verify(&algorithms, &ike.cipher_key, &iv, header, datagram, &INFORMATIONAL, |rest| {
                 hash_1(prf, &ike.skeyid, message_id, rest)
             })?;
+        if let Some((_, exchange)) = half_open {
+            return self.refused_in_phase1(cx, exchange, &message);
+        }
         self.count_bytes(cx, index, len);
         // Message ids of informational exchanges are not remembered: an old message may come again. Whatever it says
         // must therefore be harmless to repeat, and it proves neither life nor place.
@@ -59,6 +71,32 @@ impl Endpoint<'_> {
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Whether an exchange is a main mode of ours that has said who we are: both ends have the keys by then.
+    fn awaits_message_6(&self, exchange: u16) -> bool {
+        self.store.exchanges.get(exchange).is_some_and(|exchange| {
+            exchange.role == Role::Initiator
+                && matches!(exchange.state, State::Main(MainMode::ExpectAuth(_)))
+        })
+    }
+
+    /// The responder has the key and does not want us, our identity, say. It tells so under the keys of phase 1, as they are
+    /// before its last message: an end that is authentic. The keys are of this exchange alone, so it is no old message.
+    fn refused_in_phase1(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: u16,
+        message: &Message<'_>,
+    ) -> Result<(), Discard> {
+        let error = message
+            .all(PayloadType::NOTIFICATION)
+            .filter_map(|payload| NotifyPayload::parse(payload.body, payload.offset).ok())
+            .find(|notify| notify.kind.0 < 16384);
+        if let Some(notify) = error {
+            self.fail_exchange(cx, exchange, Failure::PeerRefused(notify.kind));
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ impl Endpoint<'_> {
         }
         sa.soft_percent = lifetime::soft_percent(&cx.config.timing, sa.role, cx.rng);
         sa.schedule = lifetime::schedule(&cx.config.timing, sa.role, sa.lifetime, cx.now, cx.rng);
+        sa.since = Some(cx.now);
         sa.phase = child_sa::Phase::Ready;
         sa.pending.ready = true;
         let wait = if sa.replaces.is_some() {

@@ -631,6 +631,7 @@ impl Endpoint<'_> {
             keys_out: no_keys()?,
             use_outbound: Outbound::Early,
             schedule: lifetime::Schedule::default(),
+            since: None,
             replaces,
             successor: None,
             pending: child_sa::Pending::default(),

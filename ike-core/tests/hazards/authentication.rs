@@ -1,14 +1,18 @@
 //! Authentication and cryptography: who gets in, and with which numbers.
 
-use ike_core::config::{Authentication, Finding, FindingKind, Secret, Severity, Sizes};
+use ike_core::config::{
+    Authentication, ChildConfig, Config, Finding, FindingKind, Identity, PeerConfig, PeerId,
+    Phase1Cipher, Phase1Proposal, RemoteId, Secret, Severity, Sizes,
+};
 use ike_core::crypto::{Crypto, PublicValueError, SOFTWARE};
-use ike_core::error::{ApiError, Discard, PeerMisbehaved, Refusal};
-use ike_core::wire::numbers::{ExchangeType, GroupDescription, PayloadType};
+use ike_core::error::{ApiError, Discard, Failure, PeerMisbehaved, Refusal};
+use ike_core::event::Event;
+use ike_core::wire::numbers::{ExchangeType, GroupDescription, NotifyType, PayloadType};
 use ike_core::wire::{Cookie, Flags, HEADER_LEN};
 use ike_core::{Context, Instant};
 
 use crate::puppet::{PHASE1, Puppet, SPI, attributes, clear, header, id_address, parts, sa};
-use crate::stage::{mirror, path_from, plain, stage};
+use crate::stage::{PEER, PHASE1 as PROPOSALS, PSK, mirror, path_from, plain, stage};
 use crate::state::with_puppet;
 
 /// CVE-2021-45079 and its kind: nobody is authenticated before the proof. Every bit of HASH_I, under the right keys.
@@ -65,6 +69,69 @@ fn cve_2020_16088_another_identity_under_the_same_key() {
             },
         );
     }
+}
+
+/// Several peers may come from the same address, and share a key: the identity tells which of them it is (RFC 2409 §5.4).
+/// Not so where the key or the algorithms are others, for nothing is proved or agreed of those.
+#[test]
+fn peers_that_share_an_address_and_a_key_are_told_apart() {
+    let aes_256 = [Phase1Proposal { cipher: Phase1Cipher::AesCbc(256), ..PROPOSALS[0] }];
+    for (key, proposals, taken) in [
+        (PSK, PROPOSALS, true),
+        (&b"another key of twenty bytes"[..], PROPOSALS, false),
+        (PSK, &aes_256[..], false),
+    ] {
+        with_puppet(
+            |_| (),
+            |host, config, puppet| {
+                let mut named = config.peers.peer(PEER).unwrap();
+                named.id = PeerId(7);
+                named.authentication = Authentication::PreSharedKey(Secret::Bytes(key));
+                named.proposals = proposals;
+                named.remote_id = RemoteId::OneOf(&[Identity::Fqdn("seven.example")]);
+                // The last of them is the one that is found by the address.
+                let peers = [named, config.peers.peer(PEER).unwrap()];
+                let config = &Config { peers: &peers, ..*config };
+                puppet.begin(host, config, 0);
+                let id = [&[2, 0, 0, 0], &b"seven.example"[..]].concat();
+                let (result, answers) =
+                    Puppet::say(host, config, 0, &puppet.message_5(&id, vec![]));
+                let ike = host.endpoint.ike_sas().next();
+                if taken {
+                    let ike = ike.unwrap();
+                    assert_eq!((result, answers.len(), ike.peer), (Ok(()), 1, PeerId(7)));
+                    let identity = host.endpoint.peer_identity(ike.handle);
+                    assert_eq!(identity, Some(Identity::Fqdn("seven.example")));
+                } else {
+                    assert!(matches!(result, Err(Discard::Refused(Refusal::Identity(_)))));
+                    assert_eq!(ike, None);
+                }
+            },
+        );
+    }
+}
+
+/// The responder has the key and another name for us in its configuration. It says so, and the initiator believes it at once.
+#[test]
+fn an_identity_that_is_refused_ends_phase_1_at_both_ends() {
+    let change = |side: usize, peer: &mut PeerConfig<'_>, _: &mut ChildConfig<'_>| {
+        if side == 1 {
+            peer.remote_id = RemoteId::OneOf(&[Identity::Fqdn("somebody.example")]);
+        }
+    };
+    stage(change, |stage| {
+        stage.begin(0);
+        stage.settle_tolerantly();
+        let refused = Failure::PeerRefused(NotifyType::INVALID_ID_INFORMATION);
+        for (host, expected) in stage.hosts.iter().zip([true, false]) {
+            assert_eq!(host.endpoint.ike_sas().count(), 0);
+            let told = host
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::Failed { reason, .. } if *reason == refused));
+            assert_eq!(told, expected, "{:?}", host.events);
+        }
+    });
 }
 
 /// CVE-2011-4073: a computation came back to a state that was gone.
@@ -146,8 +213,7 @@ fn stage_with_key(hosts: &[u8], puppets: &[u8], up: bool) {
     use crate::stage::{Host, Memory, PEER, PHASE1, address, child, config};
     let children = [child(1)];
     let secret = Secret::Bytes(hosts);
-    let mut peer =
-        ike_core::config::PeerConfig::new(PEER, address(1), address(0), secret, PHASE1, &[]);
+    let mut peer = PeerConfig::new(PEER, address(1), address(0), secret, PHASE1, &[]);
     peer.children = &children;
     assert!(matches!(peer.authentication, Authentication::PreSharedKey(_)));
     let peers = [peer];
@@ -220,10 +286,8 @@ fn cve_2015_3240_public_values_without_a_secret() {
     );
 }
 
-const MODP: &[ike_core::config::Phase1Proposal] = &[ike_core::config::Phase1Proposal {
-    group: GroupDescription::MODP_2048,
-    ..crate::stage::PHASE1[0]
-}];
+const MODP: &[Phase1Proposal] =
+    &[Phase1Proposal { group: GroupDescription::MODP_2048, ..crate::stage::PHASE1[0] }];
 
 /// The prime of group 14: the smallest number whose successor is refused, found from above, bit by bit.
 fn modulus() -> Vec<u8> {
@@ -283,8 +347,7 @@ fn cve_2018_10811_what_is_not_in_the_tables_is_not_agreed() {
                 }
                 queue.extend((0..2).flat_map(|side| stage.turn(side)));
             }
-            stage.configs =
-                stage.configs.map(|config| ike_core::config::Config { crypto: &LESS, ..config });
+            stage.configs = stage.configs.map(|config| Config { crypto: &LESS, ..config });
             for letter in queue {
                 let _ = stage.deliver(&letter);
             }

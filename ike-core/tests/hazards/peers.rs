@@ -375,6 +375,12 @@ fn i17_sha256_96_is_asked_for_by_name() {
 /// I22: DPD with numbers that are odd or missing: answered in kind; an answer nobody asked for does nothing.
 #[test]
 fn i22_dead_peer_detection_with_odd_numbers() {
+    // Bytes are counted whatever they say.
+    let state = |host: &Host<'_>| {
+        let mut snapshot = host.snapshot();
+        snapshot.ikes.iter_mut().for_each(|ike| ike.bytes = 0);
+        snapshot
+    };
     with_puppet(
         |_| (),
         |host, config, puppet| {
@@ -391,11 +397,11 @@ fn i22_dead_peer_detection_with_odd_numbers() {
                 let expected = notify(1, &puppet.spi(), 36_137, data);
                 assert_eq!(body(&answer, PayloadType::NOTIFICATION), expected.1);
                 let ack = notify(1, &puppet.spi(), 36_137, data);
-                let before = host.snapshot();
+                let before = state(host);
                 let (result, answers) =
                     Puppet::say(host, config, 0, &puppet.informational(id + 50, vec![ack]));
                 assert_eq!((result, answers.len()), (Ok(()), 0));
-                assert_eq!(host.snapshot(), before);
+                assert_eq!(state(host), before);
             }
         },
     );

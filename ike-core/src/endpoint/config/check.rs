@@ -70,7 +70,8 @@ pub enum FindingKind {
     /// Another peer has the same addresses, and main mode cannot tell them apart: the key is chosen by the address
     /// (RFC 2409 §5.4).
     SameAddresses(PeerId),
-    /// Another peer has the same addresses and identity, and aggressive mode cannot tell them apart.
+    /// Another peer has the same addresses and identity, and nothing else tells them apart, in aggressive mode or where they
+    /// share a key.
     SameIdentity(PeerId),
     /// A replay window outside of 32 to 1024 packets.
     ReplayWindow(u16),
@@ -176,7 +177,7 @@ impl fmt::Display for FindingKind {
             ),
             Self::SameIdentity(PeerId(other)) => write!(
                 f,
-                "peer {other} has the same addresses and identity; aggressive mode cannot tell them apart"
+                "peer {other} has the same addresses and identity; nothing tells them apart"
             ),
             Self::ReplayWindow(window) => {
                 write!(f, "a replay window of {window} packets; 32 to 1024 work")
@@ -260,7 +261,9 @@ fn check_pair(one: &PeerConfig<'_>, other: &PeerConfig<'_>, report: &mut dyn FnM
     if by_address && !same_key && same_addresses(&one.remote, &other.remote) {
         found(FindingKind::SameAddresses(one.id));
     }
-    let by_identity = one.danger_answer_aggressive_psk && other.danger_answer_aggressive_psk;
+    // Of peers that share a key, main mode goes by the identity, too.
+    let by_identity = (one.danger_answer_aggressive_psk && other.danger_answer_aggressive_psk)
+        || (by_address && same_key && one.id != other.id);
     if by_identity
         && same_addresses(&one.remote, &other.remote)
         && same_identity(&one.remote_id, &other.remote_id)
@@ -676,11 +679,11 @@ mod tests {
     }
 
     #[test]
-    fn peers_that_aggressive_mode_cannot_tell_apart_are_found() {
-        let answers = |id, remote_id| {
+    fn peers_that_nothing_tells_apart_are_found() {
+        let answers = |id, remote_id, aggressive| {
             let mut peer = peer(id, &[]);
             peer.remote = RemoteAddress::Any;
-            peer.danger_answer_aggressive_psk = true;
+            peer.danger_answer_aggressive_psk = aggressive;
             peer.remote_id = remote_id;
             peer
         };
@@ -694,14 +697,18 @@ mod tests {
             (name("c.example"), several, false),
             (RemoteId::Anyone, RemoteId::Anyone, true),
         ] {
-            let mut all = findings(&[answers(2, one), answers(3, other)], SIZES);
-            all.retain(|kind| *kind != FindingKind::Aggressive);
-            let expected = same.then_some(FindingKind::SameIdentity(PeerId(2)));
-            assert_eq!(all, Vec::from_iter(expected), "{one:?} {other:?}");
+            // In main mode they share a key.
+            for aggressive in [false, true] {
+                let peers = [answers(2, one, aggressive), answers(3, other, aggressive)];
+                let mut all = findings(&peers, SIZES);
+                all.retain(|kind| *kind != FindingKind::Aggressive);
+                let expected = same.then_some(FindingKind::SameIdentity(PeerId(2)));
+                assert_eq!(all, Vec::from_iter(expected), "{one:?} {other:?} {aggressive}");
+            }
         }
-        let mut elsewhere = answers(3, RemoteId::Anyone);
+        let mut elsewhere = answers(3, RemoteId::Anyone, true);
         elsewhere.remote = RemoteAddress::Host(IpAddr::from([192, 0, 2, 3]));
-        let all = findings(&[answers(2, RemoteId::Anyone), elsewhere], SIZES);
+        let all = findings(&[answers(2, RemoteId::Anyone, true), elsewhere], SIZES);
         assert_eq!(all, [FindingKind::Aggressive; 2]);
     }
 
