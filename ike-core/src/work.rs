@@ -43,6 +43,7 @@ impl WorkState {
 }
 
 /// A Diffie-Hellman operation to be done elsewhere, with all that it needs. [`Job::run`] does it in software.
+#[must_use = "the exchange waits until the job's result comes back, or `Job::fail`'s"]
 pub struct Job {
     exchange: u16,
     serial: u32,
@@ -291,7 +292,7 @@ impl Endpoint<'_> {
     }
 
     /// Takes a waiting operation out, to be computed elsewhere and handed back to [`Self::complete_work`]. The exchange
-    /// waits for it as long as it takes.
+    /// waits for it as long as it takes, its timers stopped: one that cannot be done must come back too, by [`Job::fail`].
     pub fn take_work(&mut self, cx: &mut Context<'_>) -> Option<Job> {
         while let Some(index) = self.store.work_queue.pop() {
             let Some(serial) = self.store.exchanges.serial(index) else { continue };

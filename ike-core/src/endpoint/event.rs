@@ -177,7 +177,8 @@ pub enum DownReason {
     Requested,
     /// The peer sent a Delete.
     PeerDeleted,
-    /// Its hard lifetime ran out, in seconds, bytes or packets.
+    /// Its hard lifetime ran out: seconds, or the kilobytes of an IKE SA. The bytes and packets of a child the data plane
+    /// counts; the host then deletes it.
     Expired,
     /// A successor is up and the overlap is over.
     Replaced,

@@ -203,7 +203,8 @@ impl Endpoint<'_> {
         Ok(())
     }
 
-    /// Ends an IKE SA, the children of its peer with it, and tells the peer of each.
+    /// Ends an IKE SA and tells the peer. The children of its peer end with the newest IKE SA there is with it, and the peer
+    /// is told of each; while there is a newer one they go on under that.
     ///
     /// # Errors
     ///
