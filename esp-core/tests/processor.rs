@@ -204,7 +204,26 @@ fn ike_and_keepalives_on_the_encapsulation_port_are_not_esp() {
     assert_eq!(verdict, Inbound::Discard(Discard::NoPolicy));
 }
 
-/// Every bit and every length of a good packet.
+/// Bytes of a packet around what is encrypted, and of what that is a multiple.
+fn around_and_block(transform: Transform) -> (usize, usize) {
+    let icv_len = |integrity| match integrity {
+        Integrity::HmacSha256_128 => 16,
+        Integrity::HmacSha384_192 => 24,
+        Integrity::HmacSha512_256 => 32,
+        _ => 12,
+    };
+    match transform {
+        Transform::CbcHmac(cipher, integrity) => {
+            use BlockCipher::{Aes128, Aes192, Aes256};
+            let block = if matches!(cipher, Aes128 | Aes192 | Aes256) { 16 } else { 8 };
+            (8 + block + icv_len(integrity), block)
+        }
+        Transform::NullHmac(integrity) => (8 + icv_len(integrity), 1),
+        _ => (8 + 8 + 16, 1),
+    }
+}
+
+/// Every bit and every length of a good packet. What cannot be a packet of the SA is not worth any cryptography.
 #[test]
 fn tampering_is_refused_and_changes_nothing() {
     for transform in transforms() {
@@ -236,10 +255,13 @@ fn tampering_is_refused_and_changes_nothing() {
                 "{transform:?} bit {bit}: {verdict:?}"
             );
         }
+        let (around, block) = around_and_block(transform);
         for len in 0..esp.len() {
             let verdict = Buffer::new(&esp[..len]).inbound(&mut b, Arrival::Esp(outer));
             let Inbound::Discard(reason) = verdict else { panic!("{len}: {verdict:?}") };
-            assert!(matches!(reason, Discard::Malformed | Discard::Integrity), "{len}: {reason:?}");
+            let whole = len >= around + 2 && (len - around) % block == 0;
+            let expected = if whole { Discard::Integrity } else { Discard::Malformed };
+            assert_eq!(reason, expected, "{transform} {len}");
         }
         let sa = b.inbound_sas().next().expect("installed");
         assert_eq!((sa.counters().packets, sa.newest_sequence().0), (0, 0));
@@ -595,6 +617,22 @@ fn dummies_are_sent_and_dropped() {
     assert!(matches!(a.dummy(A, &mut packet), Some(Outbound::Send { .. })));
     assert_eq!(b.inbound(&mut packet, Arrival::Ip), Inbound::Discard(Discard::Dummy));
     assert_eq!(a.dummy(B, &mut packet), None);
+    // As large as the path, and no larger: two bytes of trailer fill the fourth block.
+    let sealed_len = 20 + 8 + 16 + 64 + 12;
+    for (mtu, len, fits) in
+        [(sealed_len, 62, true), (sealed_len, 63, false), (sealed_len - 1, 62, false)]
+    {
+        assert_eq!(a.set_mtu(A, mtu), 1);
+        let mut packet = PacketBuf::new(&mut memory, 100..100 + len).expect("inside");
+        let verdict = a.dummy(A, &mut packet).expect("installed");
+        if fits {
+            assert!(matches!(verdict, Outbound::Send { .. }));
+            assert_eq!(packet.len(), usize::from(sealed_len));
+        } else {
+            assert_eq!(verdict, Outbound::Discard(Discard::TooLong));
+            assert_eq!(packet.len(), len);
+        }
+    }
 }
 
 /// RFC 4301 §8.2: an ICMP error about a sealed packet leads to its SA, and the path's size to what the next sender hears.

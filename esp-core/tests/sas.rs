@@ -122,3 +122,18 @@ fn every_verdict_is_counted_once() {
     assert_eq!((stats.delivered, stats.bypassed, stats.all_discarded()), (1, 2, 2));
     assert_eq!(stats.discarded(Discard::Replay), 2);
 }
+
+/// What is written to a log tells which SA it is and how far it has come, and none of its keys.
+#[test]
+fn debug_output_tells_no_keys() {
+    let mut tables = (Tables::new(), Tables::new());
+    let (a, _) = pair(&mut tables, Settings::DEFAULT, AES_SHA1, V4, Encap::None);
+    let inbound = a.inbound_sas().map(|sa| (format!("{sa:?}"), "InboundSa", 0x2000));
+    let outbound = a.outbound_sas().map(|sa| (format!("{sa:?}"), "OutboundSa", 0x1000));
+    for (text, name, spi) in inbound.chain(outbound) {
+        assert!(text.starts_with(name) && text.contains("packets: 0"), "{text}");
+        let keys = params(AES_SHA1, V4, Encap::None, A, spi).keys;
+        let key = format!("{:?}", &keys.as_slice()[..4]);
+        assert!(!text.contains(key.trim_matches(['[', ']'])), "{text}");
+    }
+}
