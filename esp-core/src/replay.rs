@@ -207,6 +207,18 @@ mod tests {
         }
     }
 
+    /// A window that has received something has received its newest; one that has received nothing has no marks.
+    #[test]
+    fn a_window_is_restored_as_it_can_have_been() {
+        let mut five = [0; WORDS];
+        five[0] = 1 << 5;
+        for (newest, seen, good) in
+            [(0, [0; WORDS], true), (0, five, false), (5, five, true), (6, five, false)]
+        {
+            assert_eq!(ReplayWindow::restored(64, newest, seen).is_some(), good, "{newest}");
+        }
+    }
+
     /// The smallest windows, and every order in which six packets with numbers around an edge can come, repetitions
     /// included: at the beginning, where a word of the ring ends, where the ring comes round, at 2³², and at the very end.
     #[test]
