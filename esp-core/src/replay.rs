@@ -219,6 +219,22 @@ mod tests {
         }
     }
 
+    /// Up to the newest, nothing is given up: what is missing may still come. Beyond it, all up to there is.
+    #[test]
+    fn skipping_gives_up_what_is_missing() {
+        for (last, open, closed) in
+            [(4, [2, 4, 6], [1, 3, 5]), (5, [2, 4, 6], [1, 3, 5]), (6, [7, 8, 9], [2, 4, 6])]
+        {
+            let mut window = ReplayWindow::new(64);
+            for number in [1, 3, 5] {
+                window.accept(n(number));
+            }
+            window.skip(n(last));
+            assert!(open.iter().all(|number| window.check(n(*number)).is_ok()), "{last}");
+            assert!(closed.iter().all(|number| window.check(n(*number)).is_err()), "{last}");
+        }
+    }
+
     /// The smallest windows, and every order in which six packets with numbers around an edge can come, repetitions
     /// included: at the beginning, where a word of the ring ends, where the ring comes round, at 2³², and at the very end.
     #[test]

@@ -253,8 +253,8 @@ impl<'s> Sad<'s> {
             let (owner, spi) = (held.sa.owner(), held.sa.spi());
             let notice =
                 next_notice(held.sa.raised, &mut held.told, owner, spi, Direction::Outbound);
-            self.note_outbound(slot);
             if notice.is_some() {
+                self.note_outbound(slot);
                 return notice;
             }
         }
@@ -263,8 +263,8 @@ impl<'s> Sad<'s> {
             let (owner, spi) = (held.sa.owner(), held.sa.spi());
             let notice =
                 next_notice(held.sa.raised, &mut held.told, owner, spi, Direction::Inbound);
-            self.note_inbound(slot);
             if notice.is_some() {
+                self.note_inbound(slot);
                 return notice;
             }
         }

@@ -80,6 +80,20 @@ fn what_takes_the_place_of_an_outbound_sa() {
     }
 }
 
+/// What an SA had to tell is not told of its successor, which lies where it lay.
+#[test]
+fn a_successor_has_nothing_to_tell() {
+    let mut tables = (Tables::new(), Tables::new());
+    let (mut a, _) = pair(&mut tables, Settings::DEFAULT, AES_SHA1, V4, Encap::None);
+    let mut limited = params(AES_SHA1, V4, Encap::None, A + 1, 0x3000);
+    limited.lifetime.soft.packets = 1;
+    a.install_outbound(limited, &mut rng()).expect("valid");
+    assert!(matches!(Buffer::new(&udp_v4(64, 0)).outbound(&mut a), Outbound::Send { .. }));
+    let successor = params(AES_SHA1, V4, Encap::None, A + 2, 0x3001);
+    a.install_outbound(successor, &mut rng()).expect("valid");
+    assert_eq!(a.poll_notice(), None);
+}
+
 /// Each verdict has its counter, and each reason its own.
 #[test]
 fn every_verdict_is_counted_once() {
