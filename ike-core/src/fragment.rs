@@ -352,6 +352,8 @@ mod tests {
         // A new message of the same peer takes the place of the old one.
         assert_eq!(add(2, 2, true, &[7; 4]), Ok(None));
         assert_eq!(add(2, 1, false, &[6; 4]), Ok(Some((0, 8))));
+        assert_eq!(add(3, 3, false, &[0; 4]), Ok(None));
+        assert!(add(3, 2, true, &[0]).is_err(), "the last before one that is there");
     }
 
     #[test]
@@ -376,6 +378,11 @@ mod tests {
         let mut all = Reassembly::new(&mut slots, &mut bytes);
         let with = |n: u8| CookiePair { initiator: Cookie([n; 8]), ..COOKIES };
         let half = piece(1, 1, false, &[1; 8]);
+        for number in [0, 17, 255] {
+            let none =
+                all.add(with(number), remote(), &piece(1, number, false, &[1]), Instant::ZERO);
+            assert!(none.is_err());
+        }
         for n in 0..SLOTS as u8 {
             assert_eq!(all.add(with(n), remote(), &half, Instant::ZERO), Ok(None));
         }

@@ -189,7 +189,6 @@ impl Endpoint<'_> {
         let Some(serial) = self.store.ikes.serial(index) else { return };
         let waits = |exchange: &Exchange| {
             exchange.ike == (index, serial)
-                && exchange.role == Role::Initiator
                 && matches!(exchange.state, State::Quick(QuickMode::ExpectAnswer(_)))
         };
         let mut waiting = self.store.children_by_owner.candidates(owner).filter_map(|child| {

@@ -135,12 +135,37 @@ fn a_peer_that_began_anew_is_not_dead() {
         duo.run(30_000);
         assert_eq!((duo.children(A), duo.children(B)), (2, 2), "{action:?}: {:?}", duo.b.events);
 
-        // Dead at last, it is found out on the new one.
+        // Dead at last, it is found out on the new one. Its children are begun anew where that is wanted.
         let child = duo.b.endpoint.child_sas().find(|child| !child.replaced).unwrap().handle;
         duo.call(B, |endpoint, cx| endpoint.note_traffic(cx, child, sent));
-        duo.run_while(duo.now + 10_000, |_, _| false);
+        let mut begins = false;
+        duo.run_while(duo.now + 10_000, |from, sent| {
+            begins |= from == B && exchange_type(sent) == AGGRESSIVE;
+            false
+        });
         assert_eq!(duo.children(B), 0, "{action:?}: {:?}", duo.b.events);
+        assert_eq!(begins, action == DpdAction::Restart);
     }
+}
+
+/// Both began at once, so that there are two IKE SAs. A peer that does not answer on the one is asked on the other, without
+/// another wait; then it is dead.
+#[test]
+fn a_peer_with_two_ike_sas_is_asked_on_both() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: 20 * second, retry: second, tries: 2, action: DpdAction::Clear };
+    let mut duo = Duo::new(|_, peer| peer.dpd = Some(dpd));
+    for who in [A, B] {
+        duo.create_child(who, CHILD).unwrap();
+    }
+    duo.run(1_500);
+    assert_eq!(duo.a.endpoint.ike_sas().filter(|ike| ike.established).count(), 2);
+    let (sent, child) = (Traffic { sent: true, received: false }, duo.child(A));
+    duo.call(A, |endpoint, cx| endpoint.note_traffic(cx, child, sent));
+    duo.run_while(duo.now + 23_000, |_, _| false);
+    assert!(duo.children(A) > 0);
+    duo.run_while(duo.now + 3_000, |_, _| false);
+    assert_eq!(duo.children(A), 0, "{:?}", duo.a.events);
 }
 
 /// The third message of aggressive mode is lost. Nobody asks for it; it goes out again with the quick mode behind it.

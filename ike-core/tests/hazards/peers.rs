@@ -191,6 +191,26 @@ fn i8_zeros_behind_the_last_payload() {
     );
 }
 
+/// I8: racoon's padding is noise with its length in the last byte, or one less. The exchange goes on from its last block.
+#[test]
+fn i8_noise_that_tells_its_length() {
+    for less in [0, 1] {
+        with_puppet(
+            |_| (),
+            |host, config, puppet| {
+                puppet.establish(host, config, 0);
+                let message_1 = puppet.honest_quick_mode(7, SPI);
+                let message_1 = puppet.padded_with_noise(7, &message_1, |len| len - less);
+                let (result, answers) = Puppet::say(host, config, 0, &message_1);
+                assert_eq!(result, Ok(()));
+                let message_3 = puppet.confirm(7, &message_1, &answers[0]);
+                assert_eq!(Puppet::say(host, config, 0, &message_3).0, Ok(()));
+                assert_eq!(host.endpoint.child_sas().filter(|child| child.up).count(), 1);
+            },
+        );
+    }
+}
+
 /// I10: several subnets, each with a quick mode of its own under one IKE SA.
 #[test]
 fn i10_a_quick_mode_for_each_pair_of_subnets() {

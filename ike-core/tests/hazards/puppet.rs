@@ -335,6 +335,31 @@ impl Puppet {
         message
     }
 
+    /// First message `id` of phase 2 with noise behind its payloads, a block of it and more; `last` makes the last byte of its
+    /// length.
+    pub(crate) fn padded_with_noise(
+        &self,
+        id: u32,
+        message: &[u8],
+        last: impl Fn(u8) -> u8,
+    ) -> Vec<u8> {
+        let iv = self.phase2_iv(id);
+        let mut message = message.to_vec();
+        cipher().decrypt(self.key.as_slice(), iv.as_slice(), &mut message[HEADER_LEN..]).unwrap();
+        let header = Header::parse(&message).unwrap();
+        let mut payloads = Payloads::new(header.next_payload, &message[HEADER_LEN..], HEADER_LEN);
+        assert!(payloads.by_ref().all(|payload| payload.is_ok()));
+        let end = payloads.end();
+        message.truncate(HEADER_LEN + end);
+        let whole = (end + 17).next_multiple_of(16);
+        message.resize(HEADER_LEN + whole, 0x5a);
+        *message.last_mut().unwrap() = last((whole - end) as u8);
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        message[24..28].copy_from_slice(&length);
+        cipher().encrypt(self.key.as_slice(), iv.as_slice(), &mut message[HEADER_LEN..]).unwrap();
+        message
+    }
+
     /// Decrypts a message that came under `iv`; returns its payloads and the IV of the next.
     pub(crate) fn open(&self, iv: Iv, message: &[u8]) -> (Parts, Iv) {
         let next = iv.next(&message[HEADER_LEN..]).unwrap();

@@ -6,7 +6,8 @@ use ike_core::config::{
     Dpd, DpdAction, Lifetime, Limits, NatTraversal, PeerConfig, Phase1Mode, RemoteAddress,
 };
 use ike_core::event::{Event, Traffic};
-use ike_core::wire::numbers::GroupDescription;
+use ike_core::wire::numbers::{ExchangeType, GroupDescription, PayloadType};
+use ike_core::wire::{CookiePair, Flags, FragmentPayload, Header, MessageWriter, VERSION};
 
 use crate::duo::Who::{A, B};
 use crate::duo::{CHILD, Duo, Who};
@@ -27,6 +28,23 @@ fn holds(duo: &mut Duo, who: Who, key: &[u8]) -> bool {
 fn cipher_key(duo: &mut Duo, who: Who) -> Vec<u8> {
     let ike = duo.ike(who);
     duo.side(who).endpoint.danger_keylog(ike).unwrap().1.to_vec()
+}
+
+/// The first piece of a message, whose others do not come.
+fn first_piece(cookies: CookiePair) -> Vec<u8> {
+    let header = Header {
+        cookies,
+        next_payload: PayloadType::NONE,
+        version: VERSION,
+        exchange: ExchangeType::QUICK_MODE,
+        flags: Flags::NONE,
+        message_id: 0,
+        length: 0,
+    };
+    let mut buffer = [0; 64];
+    let mut message = MessageWriter::new(&mut buffer, &header).unwrap();
+    FragmentPayload { id: 1, number: 1, last: false, data: &[1; 8] }.emit(&mut message).unwrap();
+    message.written().to_vec()
 }
 
 type Change = fn(Who, &mut PeerConfig<'static>);
@@ -121,6 +139,9 @@ fn nothing_is_left_of_a_dropped_endpoint() {
         let mut duo = live(change);
         let ike = duo.ike(A);
         duo.call(A, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+        let sa = duo.a.endpoint.ike_sas().next().unwrap();
+        let mut piece = first_piece(sa.cookies);
+        duo.call(A, |endpoint, cx| endpoint.handle_datagram(cx, sa.path, &mut piece)).unwrap();
         let mut other = Duo::new(change);
         core::mem::swap(&mut duo.a, &mut other.a);
         let (storage, unused) = (other.a.storage, other.a.unused.clone());
