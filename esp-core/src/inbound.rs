@@ -108,14 +108,15 @@ pub(crate) struct Located {
 
 /// A packet that was opened.
 pub(crate) struct Concluded {
+    sequence: SequenceNumber,
     pub(crate) advanced: bool,
     /// The headers of what came out.
     pub(crate) ip: Ip,
 }
 
 impl Concluded {
-    const fn opened(&self, located: &Located, sequence: SequenceNumber) -> Opened {
-        Opened { sequence, advanced: self.advanced, outer: located.outer }
+    const fn opened(&self, located: &Located) -> Opened {
+        Opened { sequence: self.sequence, advanced: self.advanced, outer: located.outer }
     }
 }
 
@@ -258,9 +259,9 @@ impl InboundSa {
         packet: &mut PacketBuf<'_>,
         arrival: Arrival,
     ) -> Result<Opened, OpenError> {
-        let (located, sequence) = self.begin(packet, arrival)?;
-        let concluded = self.conclude(packet, &located, sequence, Verified::NotYet);
-        concluded.map(|concluded| concluded.opened(&located, sequence))
+        let located = self.begin(packet, arrival)?;
+        let concluded = self.conclude(packet, &located, Verified::NotYet);
+        concluded.map(|concluded| concluded.opened(&located))
     }
 
     /// Opens several packets, which is quicker than one by one: the result is the same. Packets for
@@ -280,11 +281,11 @@ impl InboundSa {
             let each = packets.iter().zip(arrivals).zip(results.iter_mut()).zip(&mut admitted);
             for (at, (((packet, arrival), result), admitted)) in each.enumerate() {
                 match self.begin(packet, *arrival) {
-                    Ok((located, sequence)) => {
-                        if let Some(job) = self.job(at, 0, &located, sequence) {
+                    Ok(located) => {
+                        if let Some(job) = self.job(at, 0, &located) {
                             jobs.push(job);
                         }
-                        *admitted = Some((located, sequence));
+                        *admitted = Some(located);
                     }
                     Err(error) => *result = Err(error),
                 }
@@ -293,43 +294,43 @@ impl InboundSa {
             self.verify_batch(packets, jobs.sorted(), &mut verified);
             let each = packets.iter_mut().zip(results).zip(&admitted).zip(verified);
             for (((packet, result), admitted), verified) in each {
-                if let Some((located, sequence)) = admitted {
-                    let concluded = self.conclude(packet, located, *sequence, verified);
-                    *result = concluded.map(|concluded| concluded.opened(located, *sequence));
+                if let Some(located) = admitted {
+                    let concluded = self.conclude(packet, located, verified);
+                    *result = concluded.map(|concluded| concluded.opened(located));
                 }
             }
         }
     }
 
-    fn begin(
-        &self,
-        packet: &PacketBuf<'_>,
-        arrival: Arrival,
-    ) -> Result<(Located, SequenceNumber), OpenError> {
+    fn begin(&self, packet: &PacketBuf<'_>, arrival: Arrival) -> Result<Located, OpenError> {
         match locate(packet.packet(), &arrival, None)? {
             Incoming::Esp(located) if located.spi == self.association.spi => {
-                let sequence = self.admit(packet, &located)?;
-                Ok((located, sequence))
+                self.admit(packet, &located)?;
+                Ok(located)
             }
             Incoming::Esp(_) => Err(OpenError::Spi),
             Incoming::Clear(_) => Err(OpenError::Malformed),
         }
     }
 
-    /// What is to be verified of a packet that was admitted; nothing if its number is refused anyway
-    /// or the SA has ended, neither of which ever changes.
-    pub(crate) fn job(
-        &self,
-        at: usize,
-        sa: usize,
-        located: &Located,
-        sequence: SequenceNumber,
-    ) -> Option<Job> {
+    /// What is to be verified of a packet that was admitted; nothing if its number is refused as things are
+    /// or the SA has ended.
+    pub(crate) fn job(&self, at: usize, sa: usize, located: &Located) -> Option<Job> {
+        let sequence = self.number(located);
         if self.raised.hard || self.window.check(sequence).is_err() {
             return None;
         }
         let high = self.high(sequence);
         Some(Job { packet: at, sa, esp_at: located.esp.start, esp_len: located.esp.len(), high })
+    }
+
+    /// The packet's number in full.
+    fn number(&self, located: &Located) -> SequenceNumber {
+        if self.association.esn {
+            self.window.infer(located.low)
+        } else {
+            SequenceNumber(located.low.into())
+        }
     }
 
     fn high(&self, sequence: SequenceNumber) -> HighBits {
@@ -349,17 +350,18 @@ impl InboundSa {
     }
 
     /// Replay check, cryptography unless it was done, and all that follows, for a packet that was
-    /// admitted. In a batch other packets may have been concluded since, among them a copy of this.
+    /// admitted. In a batch other packets may have been concluded since: a copy of this, or one that moved the window, and
+    /// what its low half stands for with it.
     pub(crate) fn conclude(
         &mut self,
         packet: &mut PacketBuf<'_>,
         located: &Located,
-        sequence: SequenceNumber,
         verified: Verified,
     ) -> Result<Concluded, OpenError> {
         if self.raised.hard {
             return Err(OpenError::Expired);
         }
+        let sequence = self.number(located);
         if self.window.check(sequence).is_err() {
             self.counters.replayed = self.counters.replayed.saturating_add(1);
             return Err(OpenError::Replay);
@@ -374,12 +376,8 @@ impl InboundSa {
         self.accept(packet, located, sequence)
     }
 
-    /// Whether the packet has the shape that this SA's packets have; gives its full sequence number.
-    pub(crate) fn admit(
-        &self,
-        packet: &PacketBuf<'_>,
-        located: &Located,
-    ) -> Result<SequenceNumber, OpenError> {
+    /// Whether the packet has the shape that this SA's packets have.
+    pub(crate) fn admit(&self, packet: &PacketBuf<'_>, located: &Located) -> Result<(), OpenError> {
         let transform = self.association.transform;
         let encrypted_len = self.encrypted_len(located).ok_or(OpenError::Malformed)?;
         let block = match transform {
@@ -395,11 +393,7 @@ impl InboundSa {
                 .need(header_len.saturating_sub(self.payload_at(located)), 0)
                 .map_err(OpenError::NoRoom)?;
         }
-        Ok(if self.association.esn {
-            self.window.infer(located.low)
-        } else {
-            SequenceNumber(located.low.into())
-        })
+        Ok(())
     }
 
     fn encrypted_len(&self, located: &Located) -> Option<usize> {
@@ -455,7 +449,7 @@ impl InboundSa {
                 &located.outer,
             )?,
         };
-        Ok(Concluded { advanced, ip })
+        Ok(Concluded { sequence, advanced, ip })
     }
 }
 

@@ -255,3 +255,71 @@ fn seal_batch_and_open_batch_equal_seal_and_open() {
         }
     }
 }
+
+/// With ESN a packet too old for the window has the low half of one 2³² later, and is refused as one that is not authentic. In
+/// a batch it becomes too old by a packet in front of it.
+#[test]
+fn a_packet_that_becomes_too_old_within_a_batch() {
+    let sa = |owner, ends| {
+        let mut sa = params(AES_SHA1, ends, Encap::None, owner, 0x1000);
+        (sa.esn, sa.replay_window) = (true, 32);
+        sa
+    };
+    let mut outbound = OutboundSa::new(sa(A, V4), &mut rng()).expect("valid");
+    let sealed: Vec<_> = (0..100)
+        .map(|_| {
+            let mut memory = [&[0; 72][..], &udp_v4(30, 0), &[0; 49]].concat();
+            let end = memory.len() - 49;
+            let mut packet = PacketBuf::new(&mut memory, 72..end).expect("inside");
+            outbound.seal(&mut packet).expect("sealed");
+            packet.packet().to_vec()
+        })
+        .collect();
+    let mut tables = [(); 2].map(|()| Memory::new());
+    let [mut one, mut other] = tables.each_mut().map(|tables| {
+        let mut processor = Processor::new(tables, Settings::DEFAULT);
+        let entry = SpdEntry::new(PolicyId(1), tunnel_selectors(false), Policy::PROTECT);
+        processor.set_policies(&[entry]).expect("valid");
+        processor.install_inbound(sa(B, (V4.1, V4.0))).expect("valid");
+        processor
+    });
+    let order = [50, 100, 40, 99];
+    let mut copies = order.map(|number| sealed[number - 1].clone());
+    let single =
+        copies.each_mut().map(|copy| one.inbound(&mut PacketBuf::whole(copy), Arrival::Ip));
+    assert_eq!(single[2], Inbound::Discard(Discard::Integrity));
+    assert!(matches!(single[3], Inbound::Deliver { .. }));
+    let mut copies = order.map(|number| sealed[number - 1].clone());
+    let mut packets = copies.each_mut().map(|copy| PacketBuf::whole(copy));
+    let mut batch = [Inbound::Bypass; 4];
+    let (first, rest) = batch.split_at_mut(1);
+    other.inbound_batch(&mut packets[..1], &[Arrival::Ip], first);
+    other.inbound_batch(&mut packets[1..], &[Arrival::Ip; 3], rest);
+    assert_eq!(single, batch);
+    assert_eq!(one.stats(), other.stats());
+}
+
+/// What an export took back is told again, though a batch spends all of the next reservation at once.
+#[test]
+fn every_reservation_asks_for_the_next() {
+    let mut tables = ((Tables::new(), Tables::new()), (Tables::new(), Tables::new()));
+    let chosen = [(0, false); SAS];
+    let (mut a1, _) = gateways(&mut tables.0, &chosen, 1000);
+    let (mut a2, _) = gateways(&mut tables.1, &chosen, 1000);
+    let plan = Plan { network: 1, len: 10, headroom: 72, on_the_way: OnTheWay::Nothing };
+    let plans = vec![plan; 12];
+    for generation in 1..4 {
+        for processor in [&mut a1, &mut a2] {
+            assert!(processor.export_outbound(100 + 0x1001, 8, generation).is_some());
+        }
+        let single: Vec<_> = Memories::new(&plans)
+            .with(|packets| packets.iter_mut().map(|packet| a1.outbound(packet)).collect());
+        let mut batch = vec![Outbound::Bypass; plans.len()];
+        Memories::new(&plans).with(|packets| a2.outbound_batch(packets, &mut batch));
+        assert_eq!(single, batch);
+        assert!(matches!((batch[7], batch[8]), (Outbound::Send { .. }, Outbound::Hold { .. })));
+        let told = notices(&mut a1);
+        assert!(matches!(told[..], [Notice::ReservationLow { .. }]), "{told:?}");
+        assert_eq!(told, notices(&mut a2), "{generation}");
+    }
+}

@@ -7,7 +7,6 @@ use crate::batch::{BATCH, Jobs, by_sa};
 use crate::inbound::{Arrival, Concluded, Incoming, Located, OpenError, locate};
 use crate::packet::PacketBuf;
 use crate::selector::{Flow, Match};
-use crate::sequence::SequenceNumber;
 use crate::spd::Policy;
 use crate::transform::Verified;
 use crate::wire::ip::Ip;
@@ -62,12 +61,12 @@ impl Processor<'_> {
                     }
                 };
                 match self.admit(packet, &located) {
-                    Ok((slot, sequence)) => {
+                    Ok(slot) => {
                         let sa = self.sad.inbound(slot);
-                        if let Some(job) = sa.and_then(|sa| sa.job(at, slot, &located, sequence)) {
+                        if let Some(job) = sa.and_then(|sa| sa.job(at, slot, &located)) {
                             jobs.push(job);
                         }
-                        *admitted = Some((slot, located, sequence));
+                        *admitted = Some((slot, located));
                     }
                     Err(reason) => *verdict = self.discarded(reason),
                 }
@@ -80,9 +79,9 @@ impl Processor<'_> {
             }
             let each = packets.iter_mut().zip(verdicts).zip(&admitted).zip(verified);
             for (((packet, verdict), admitted), verified) in each {
-                let Some((slot, located, sequence)) = admitted else { continue };
+                let Some((slot, located)) = admitted else { continue };
                 let Some(sa) = self.sad.inbound_mut(*slot) else { continue };
-                let opened = sa.conclude(packet, located, *sequence, verified);
+                let opened = sa.conclude(packet, located, verified);
                 *verdict = match self.judge_opened(*slot, packet.packet(), &opened) {
                     Ok(accepted) => {
                         increase(&mut self.stats.delivered);
@@ -99,21 +98,18 @@ impl Processor<'_> {
         packet: &mut PacketBuf<'_>,
         located: &Located,
     ) -> Result<Accepted, Discard> {
-        let (slot, sequence) = self.admit(packet, located)?;
+        let slot = self.admit(packet, located)?;
         let sa = self.sad.inbound_mut(slot).ok_or(Discard::UnknownSpi)?;
-        let opened = sa.conclude(packet, located, sequence, Verified::NotYet);
+        let opened = sa.conclude(packet, located, Verified::NotYet);
         self.judge_opened(slot, packet.packet(), &opened)
     }
 
-    /// Everything up to the cryptography: the slot of the SA and the packet's number.
-    fn admit(
-        &self,
-        packet: &PacketBuf<'_>,
-        located: &Located,
-    ) -> Result<(usize, SequenceNumber), Discard> {
+    /// Everything up to the window and the cryptography: the slot of the SA.
+    fn admit(&self, packet: &PacketBuf<'_>, located: &Located) -> Result<usize, Discard> {
         let slot = self.sad.inbound_slot(located.spi).ok_or(Discard::UnknownSpi)?;
         let sa = self.sad.inbound(slot).ok_or(Discard::UnknownSpi)?;
-        Ok((slot, sa.admit(packet, located)?))
+        sa.admit(packet, located)?;
+        Ok(slot)
     }
 
     fn judge_opened(
@@ -123,7 +119,7 @@ impl Processor<'_> {
         opened: &Result<Concluded, OpenError>,
     ) -> Result<Accepted, Discard> {
         self.sad.note_inbound(slot);
-        let Concluded { advanced, ip } = match opened {
+        let Concluded { advanced, ip, .. } = match opened {
             Ok(opened) => opened,
             Err(error) => return Err((*error).into()),
         };

@@ -160,7 +160,10 @@ impl Processor<'_> {
         generation: u64,
     ) -> Option<[u8; OutboundSa::STATE_LEN]> {
         let slot = self.sad.outbound_of(owner)?;
-        Some(self.sad.outbound_mut(slot)?.export(reserve, generation))
+        let state = self.sad.outbound_mut(slot)?.export(reserve, generation);
+        // That the last reservation ran low is over: the next can, and is told, even if one batch spends it.
+        self.sad.note_outbound(slot);
+        Some(state)
     }
 
     /// Installs an outbound SA that goes on from an exported state ([`OutboundSa::import`]).

@@ -229,9 +229,8 @@ impl OpenKeys {
     ) -> bool {
         let Some((message, icv)) = split_icv(esp, transform) else { return false };
         let check = |hmac: &Hmac, message: &[u8]| match verified {
-            Verified::NotYet => hmac.verify(message, suffix(&high), icv),
-            Verified::Good => true,
-            Verified::Bad => false,
+            Verified::As { high: then, good } if then == high => good,
+            _ => hmac.verify(message, suffix(&high), icv),
         };
         match self {
             Self::CbcHmac(cipher, hmac) => {
@@ -279,8 +278,11 @@ impl OpenKeys {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verified {
     NotYet,
-    Good,
-    Bad,
+    /// Right or wrong, if these are the high bits.
+    As {
+        high: HighBits,
+        good: bool,
+    },
 }
 
 fn verify_group<const K: usize>(
@@ -304,7 +306,7 @@ fn verify_group<const K: usize>(
     let macs = multi_buffer::macs(hmac, &lanes);
     for ((job, mac), (_, icv)) in jobs.iter().zip(&macs).zip(parts) {
         if let Some(place) = verified.get_mut(job.packet) {
-            *place = if hmac.matches(mac, icv) { Verified::Good } else { Verified::Bad };
+            *place = Verified::As { high: job.high, good: hmac.matches(mac, icv) };
         }
     }
 }
