@@ -237,7 +237,8 @@ impl OutboundSa {
         }
     }
 
-    /// Makes a dummy packet of what is in `packet`, any bytes: it looks like any other packet of the SA and its
+    /// Makes a dummy packet of what is in `packet`, any bytes: it looks like any other packet of the SA, filled up to the same
+    /// length and under the same outer header but for what that copies from inner ones, and its
     /// receiver drops it (RFC 4303 §2.6). When to send some is the host's to decide.
     ///
     /// # Errors
@@ -261,26 +262,28 @@ impl OutboundSa {
     }
 
     fn lay_out_dummy(&self, payload_len: usize) -> Result<Layout, SealError> {
-        let Association { ref local, encap, transform, .. } = self.association;
+        let Association { mode, ref local, encap, transform, .. } = self.association;
         let header_len = NewHeader::len_for(local);
         let udp_len = udp_len(encap);
-        let padding_len = transform.padding_len(payload_len);
-        let total = sum([header_len, udp_len, transform.overhead(), payload_len, padding_len]);
-        if total > self.limit().min(u16::MAX.into()) {
+        let fixed = sum([header_len, udp_len, transform.overhead()]);
+        let fill_len = self.fill_len(payload_len, fixed);
+        let padding_len = transform.padding_len(payload_len.saturating_add(fill_len));
+        if sum([fixed, payload_len, fill_len, padding_len]) > self.limit().min(u16::MAX.into()) {
             return Err(SealError::TooLong);
         }
         let whole = self.framing == Framing::Ip;
+        let tunnel = mode == Mode::Tunnel;
         Ok(Layout {
             total_len: payload_len,
             header_len: if whole { header_len } else { 0 },
             udp_len: if whole { udp_len } else { 0 },
             payload_at: 0,
             payload_len,
-            fill_len: 0,
+            fill_len,
             padding_len,
             next_header: esp::NO_NEXT_HEADER,
-            traffic_class: 0,
-            dont_fragment: false,
+            traffic_class: if tunnel { self.options.traffic_class(None) } else { 0 },
+            dont_fragment: tunnel && self.options.dont_fragment(None),
         })
     }
 
@@ -415,8 +418,9 @@ impl OutboundSa {
         let (payload_at, next_header, real_header_len, traffic_class, dont_fragment) = match mode {
             Mode::Tunnel => {
                 let protocol = if ip.v4 { ip::IPV4 } else { ip::IPV6 };
-                let class = self.options.traffic_class(ip);
-                (0, protocol, NewHeader::len_for(local), class, self.options.dont_fragment(ip))
+                let class = self.options.traffic_class(Some(ip));
+                let dont_fragment = self.options.dont_fragment(Some(ip));
+                (0, protocol, NewHeader::len_for(local), class, dont_fragment)
             }
             Mode::Transport => {
                 if ip.fragment != Fragment::Whole {
@@ -481,7 +485,10 @@ impl OutboundSa {
     /// `kept` bytes of it stay in front.
     fn inner_mtu(&self, fixed: usize, kept: usize) -> u16 {
         let transform = self.association.transform;
-        let room = self.limit().saturating_sub(fixed.saturating_sub(esp::TRAILER_LEN));
+        let room = self
+            .limit()
+            .min(u16::MAX.into())
+            .saturating_sub(fixed.saturating_sub(esp::TRAILER_LEN));
         let whole = room & !transform.alignment().wrapping_sub(1);
         let inner = whole.saturating_sub(esp::TRAILER_LEN).saturating_add(kept);
         u16::try_from(inner).unwrap_or(u16::MAX)
@@ -564,7 +571,7 @@ impl OutboundSa {
                         traffic_class: layout.traffic_class,
                         dont_fragment: layout.dont_fragment,
                         identification: u16::from_be_bytes([id0, id1]),
-                        flow_label: inner.map_or(0, |ip| self.options.flow_label(ip)),
+                        flow_label: self.options.flow_label(inner),
                         ttl: self.options.ttl(),
                         protocol,
                     };

@@ -104,33 +104,34 @@ pub struct Outer {
 }
 
 impl TunnelOptions {
-    /// The TOS or traffic class of the outer header.
-    pub(crate) const fn traffic_class(&self, inner: &Ip) -> u8 {
+    /// The TOS or traffic class of the outer header. Of a dummy, which has no inner header, nothing is copied.
+    pub(crate) fn traffic_class(&self, inner: Option<&Ip>) -> u8 {
+        let copied = inner.map_or(0, |ip| ip.traffic_class);
         let dscp = match self.dscp {
-            Dscp::Copy => inner.traffic_class & 0xfc,
+            Dscp::Copy => copied & 0xfc,
             Dscp::Set(value) => value << 2,
         };
         let ecn = match self.ecn {
-            Ecn::Copy | Ecn::Rfc4301 => inner.traffic_class & 3,
+            Ecn::Copy | Ecn::Rfc4301 => copied & 3,
             Ecn::Compatibility => NOT_ECT,
         };
         dscp | ecn
     }
 
     /// The DF bit of an outer IPv4 header.
-    pub(crate) const fn dont_fragment(&self, inner: &Ip) -> bool {
+    pub(crate) fn dont_fragment(&self, inner: Option<&Ip>) -> bool {
         match self.dont_fragment {
-            DontFragment::Copy => inner.dont_fragment,
+            DontFragment::Copy => inner.is_some_and(|ip| ip.dont_fragment),
             DontFragment::Set => true,
             DontFragment::Clear => false,
         }
     }
 
     /// The flow label of an outer IPv6 header.
-    pub(crate) const fn flow_label(&self, inner: &Ip) -> u32 {
+    pub(crate) fn flow_label(&self, inner: Option<&Ip>) -> u32 {
         match self.flow_label {
             FlowLabel::Zero => 0,
-            FlowLabel::Copy => inner.flow_label,
+            FlowLabel::Copy => inner.map_or(0, |ip| ip.flow_label),
         }
     }
 

@@ -557,3 +557,52 @@ fn resign(esp: &mut [u8]) {
     mac.update(message);
     icv.copy_from_slice(&mac.finalize().into_bytes()[..12]);
 }
+
+/// RFC 4303 §2.6: a dummy is as long as the others of its SA, and nothing of its outer header tells it from them.
+#[test]
+fn a_dummy_looks_like_the_others() {
+    let tunnel = TunnelOptions {
+        dscp: Dscp::Set(46),
+        dont_fragment: DontFragment::Set,
+        pad_to: 700,
+        mtu: 1400,
+        ttl: 17,
+        ..TunnelOptions::DEFAULT
+    };
+    for framing in [Framing::Ip, Framing::Esp] {
+        let sa = params(AES_SHA1, V4, UDP, A, 0x1000);
+        let mut sa = OutboundSa::new(sa, &mut rng()).expect("valid").with(tunnel, framing);
+        let mut other = [0; 1200];
+        let inner = udp_v4(100, 0);
+        other[200..200 + inner.len()].copy_from_slice(&inner);
+        let mut other = PacketBuf::new(&mut other, 200..200 + inner.len()).expect("inside");
+        let mut dummy = [0; 1200];
+        let mut dummy = PacketBuf::new(&mut dummy, 200..333).expect("inside");
+        let other_sealed = sa.seal(&mut other).expect("sealed");
+        let dummy_sealed = sa.seal_dummy(&mut dummy).expect("sealed");
+        assert_eq!(dummy_sealed.outer, other_sealed.outer);
+        assert_eq!(dummy.len(), other.len());
+        if framing == Framing::Ip {
+            // All but what counts: identification and checksum.
+            let header = |packet: &PacketBuf<'_>| {
+                let packet = packet.packet();
+                [&packet[..4], &packet[6..10], &packet[12..32]].concat()
+            };
+            assert_eq!(header(&dummy), header(&other));
+        }
+    }
+}
+
+/// Without a limit of the path an IP packet is the limit: what would be filled beyond it is filled up to it.
+#[test]
+fn filling_up_without_a_limit() {
+    let tunnel = TunnelOptions { pad_to: u16::MAX, ..TunnelOptions::DEFAULT };
+    let sa = params(AES_SHA1, V4, Encap::None, A, 0x1000);
+    let mut sa = OutboundSa::new(sa, &mut rng()).expect("valid").with(tunnel, Framing::Ip);
+    let mut memory = vec![0; 70_000];
+    let inner = udp_v4(100, 0);
+    memory[200..200 + inner.len()].copy_from_slice(&inner);
+    let mut packet = PacketBuf::new(&mut memory, 200..200 + inner.len()).expect("inside");
+    sa.seal(&mut packet).expect("sealed");
+    assert!((65_520..=65_535).contains(&packet.len()), "{}", packet.len());
+}

@@ -44,16 +44,17 @@ pub enum IcmpError {
 /// Writes to `reply` the error that tells the sender of `packet` to send at most `mtu` bytes: Fragmentation Needed or
 /// Packet Too Big, from `own`. Gives its length in bytes.
 ///
-/// `None` where no error may be sent (RFC 1122 §3.2.2, RFC 4443 §2.4): about ICMP errors, later fragments, packets from or
-/// to an address that is not one host's; or if `own` is of the other family or `reply` too short for the
-/// headers and 28 bytes of the packet. 1280 bytes are always enough.
+/// `None` where no error may be sent (RFC 1122 §3.2.2, RFC 4443 §2.4): about ICMP errors, later fragments, packets from an
+/// address that is not one host's, and over IPv4 those to one; multicast over IPv6 hears of the size of its path. Also if
+/// `own` is of the other family or `reply` too short for the headers and 28 bytes of the packet. 1280 bytes are always
+/// enough.
 #[must_use]
 pub fn too_big_reply(packet: &[u8], mtu: u16, own: IpAddr, reply: &mut [u8]) -> Option<usize> {
     let ip = Ip::parse(packet).ok()?;
     if ip.fragment == Fragment::Later || own.is_ipv4() != ip.v4 || is_error(&ip, packet) {
         return None;
     }
-    if !is_one_host(ip.source()) || ip.destination().is_multicast() {
+    if !is_one_host(ip.source()) || ip.v4 && !is_one_host(ip.destination()) {
         return None;
     }
     let (ip_len, longest) =
@@ -196,7 +197,16 @@ mod tests {
             let big = packet(OWN.0, source.into(), 17, 1500);
             assert_eq!(too_big_reply(&big, 1400, OWN.0, &mut reply), None);
         }
-        let mut later = packet(OWN.0, Ipv4Addr::new(10, 0, 0, 1).into(), 17, 1500);
+        let host = Ipv4Addr::new(10, 0, 0, 1).into();
+        for destination in [Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)] {
+            let big = packet(destination.into(), host, 17, 1500);
+            assert_eq!(too_big_reply(&big, 1400, OWN.0, &mut reply), None, "{destination}");
+        }
+        // RFC 4443 §2.4: the one error that a sender of multicast needs.
+        let group = Ipv6Addr::new(0xff0e, 0, 0, 0, 0, 0, 0, 1).into();
+        let big = packet(group, Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9).into(), 17, 1500);
+        assert!(too_big_reply(&big, 1400, OWN.1, &mut reply).is_some());
+        let mut later = packet(OWN.0, host, 17, 1500);
         assert_eq!(too_big_reply(&later, 1400, OWN.1, &mut reply), None);
         later[7] = 9;
         assert_eq!(too_big_reply(&later, 1400, OWN.0, &mut reply), None);
