@@ -19,9 +19,9 @@ use std::time::Instant;
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::SeedableRng;
 use esp_core::{
-    Addresses, Aead, Arrival, BlockCipher, Encap, Inbound, Integrity, KeyMaterial, Lifetime, Mode,
-    Outbound, PacketBuf, Policy, PolicyId, Processor, SaParams, Settings, SpdEntry, Spi, Tables,
-    TrafficSelectors, Transform,
+    Addresses, Aead, Arrival, BlockCipher, DscpSet, Encap, Inbound, Integrity, KeyMaterial,
+    Lifetime, Mode, Outbound, PacketBuf, Policy, PolicyId, Processor, SaParams, Settings, SpdEntry,
+    Spi, Tables, TrafficSelectors, Transform,
 };
 
 use crate::measure::median;
@@ -75,6 +75,7 @@ fn sa(transform: Transform, inbound: bool, spi: u32) -> SaParams {
         replay_window: 1024,
         lifetime: Lifetime::UNLIMITED,
         selectors: TrafficSelectors::between(Addresses::Any, Addresses::Any),
+        dscp: DscpSet::ALL,
         policy: PolicyId(1),
         owner: 1,
     }

@@ -17,7 +17,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rand_core::{TryCryptoRng, TryRng};
 
 use crate::{
-    Addresses, Aead, BlockCipher, Encap, Integrity, KeyMaterial, Lifetime, Mode, PolicyId,
+    Addresses, Aead, BlockCipher, DscpSet, Encap, Integrity, KeyMaterial, Lifetime, Mode, PolicyId,
     SaParams, Spi, TrafficSelectors, Transform,
 };
 
@@ -94,6 +94,7 @@ impl Kind {
             replay_window: 64,
             lifetime: Lifetime::UNLIMITED,
             selectors: ANY,
+            dscp: DscpSet::ALL,
             policy: PolicyId(1),
             owner: 7,
         }

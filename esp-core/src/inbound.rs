@@ -11,14 +11,14 @@ use crate::batch::{BATCH, Jobs};
 use crate::outbound::sum;
 use crate::packet::{NoRoom, PacketBuf};
 use crate::replay::ReplayWindow;
-use crate::sa::{Association, Raised};
+use crate::sa::Raised;
 use crate::sequence::SequenceNumber;
 use crate::slots::Place;
 use crate::transform::{HighBits, Job, OpenKeys, Verified};
 use crate::tunnel::{Ecn, Outer};
 use crate::wire::ip::{self, Fragment, Ip};
 use crate::wire::{esp, udp};
-use crate::{Counters, Encap, Mode, SaError, SaParams, Spi, Transform, transport};
+use crate::{Association, Counters, Encap, Mode, SaError, SaParams, Spi, Transform, transport};
 
 /// What an incoming buffer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,6 +231,24 @@ impl InboundSa {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// What it is, its keys apart.
+    #[must_use]
+    pub const fn association(&self) -> &Association {
+        &self.association
+    }
+
+    /// Whether it has ended: its keys are gone, and it waits to be removed.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.raised.hard
+    }
+
+    /// Packets that its anti-replay window spans.
+    #[must_use]
+    pub const fn replay_window(&self) -> u16 {
+        self.window.size()
     }
 
     /// The highest sequence number received; 0 before the first packet.

@@ -56,6 +56,7 @@
 //!     replay_window: 64,
 //!     lifetime: Lifetime::UNLIMITED,
 //!     selectors,
+//!     dscp: DscpSet::ALL,
 //!     policy,
 //!     owner: 1,
 //! };
@@ -89,7 +90,8 @@
 //! - A sequence number, and with it a nonce, is used once under a key, across a restart too ([`OutboundSa::export`]).
 //! - Encryption without integrity cannot be configured. Weak algorithms are behind the feature `legacy`.
 //! - Keys are wiped when an SA ends or is removed, and appear in no error, notice or debug output.
-//! - A look-up of an SA costs the same among one and among a hundred thousand.
+//! - A look-up of an SA costs the same among one and among a hundred thousand. (A packet of a flow that is not in the cache looks
+//!   through the outbound SAs of its entry that are for the same hosts, or all for networks: few, unless they differ by port.)
 //!
 //! # What it leaves out
 //!
@@ -138,7 +140,8 @@ pub use processor::{
     Direction, Discard, Inbound, InstallError, Notice, Outbound, Processor, Settings, Stats, Tables,
 };
 pub use sa::{
-    Counters, Encap, KeyMaterial, Lifetime, Limit, Mode, PolicyId, SaError, SaParams, Spi,
+    Association, Counters, DscpSet, Encap, KeyMaterial, Lifetime, Limit, Mode, PolicyId, SaError,
+    SaParams, Spi,
 };
 pub use selector::{Addresses, PortRange, Protocol, Selector, TrafficSelectors};
 pub use sequence::SequenceNumber;

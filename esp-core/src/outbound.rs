@@ -13,14 +13,14 @@ use rand_core::CryptoRng;
 
 use crate::batch::{BATCH, Jobs};
 use crate::packet::{NoRoom, PacketBuf};
-use crate::sa::{Association, Raised};
+use crate::sa::Raised;
 use crate::sequence::{NoNumber, SequenceCounter, SequenceNumber};
 use crate::slots::Place;
 use crate::transform::{HighBits, Job, SealKeys};
 use crate::tunnel::{Outer, TunnelOptions};
 use crate::wire::ip::{self, Fragment, Ip, NewHeader};
 use crate::wire::{checksum, esp, udp};
-use crate::{Counters, Encap, Mode, SaError, SaParams, Spi, Transform};
+use crate::{Association, Counters, Encap, Mode, SaError, SaParams, Spi, Transform};
 
 /// What a sealed packet looks like in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +205,24 @@ impl OutboundSa {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// What it is, its keys apart.
+    #[must_use]
+    pub const fn association(&self) -> &Association {
+        &self.association
+    }
+
+    /// Whether it has ended: its keys are gone, and it waits to be removed.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.raised.hard
+    }
+
+    /// The largest outer packet in bytes, 0 for no limit: the entry's, or what [`crate::Processor::set_mtu`] made of it.
+    #[must_use]
+    pub const fn mtu(&self) -> u16 {
+        self.options.mtu
     }
 
     /// As after `last` packets.

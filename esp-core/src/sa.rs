@@ -87,6 +87,50 @@ pub enum Encap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyId(pub u32);
 
+/// A set of DSCPs, the upper six bits of the TOS or traffic class (RFC 2474).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DscpSet(u64);
+
+impl DscpSet {
+    /// All 64.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// These; `None` if one is above 63.
+    #[must_use]
+    pub const fn of(values: &[u8]) -> Option<Self> {
+        let (mut set, mut rest) = (0, values);
+        while let [value, others @ ..] = rest {
+            if *value > 63 {
+                return None;
+            }
+            set |= 1 << *value;
+            rest = others;
+        }
+        Some(Self(set))
+    }
+
+    /// All but these.
+    #[must_use]
+    pub const fn others(self) -> Self {
+        Self(!self.0)
+    }
+
+    /// Whether that of a packet with this TOS or traffic class byte is one of them.
+    #[must_use]
+    pub const fn contains(self, traffic_class: u8) -> bool {
+        self.0 >> (traffic_class >> 2) & 1 == 1
+    }
+}
+
+impl fmt::Debug for DscpSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::ALL {
+            return f.write_str("ALL");
+        }
+        f.debug_set().entries((0..64_u8).filter(|value| self.contains(value << 2))).finish()
+    }
+}
+
 /// One limit of an SA's life, in bytes and packets. `u64::MAX` means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -192,6 +236,10 @@ pub struct SaParams {
     pub lifetime: Lifetime,
     /// The traffic the SA was negotiated for, checked against every inner packet.
     pub selectors: TrafficSelectors,
+    /// Outbound: which packets go by this SA, where several with the same selectors stand side by side so that one class of
+    /// service does not push another out of the replay window (RFC 4301 §4.1). Not negotiated, and nothing to the receiver:
+    /// [`DscpSet::ALL`] unless the host has classes.
+    pub dscp: DscpSet,
     /// The policy entry that this SA serves.
     pub policy: PolicyId,
     /// The key manager's own name for the SA; comes back in every notice, means nothing here.
@@ -223,20 +271,34 @@ impl SaParams {
     }
 }
 
-/// What remains of [`SaParams`] in an SA: all but the keys.
+/// What an SA is, its keys apart: what remains of [`SaParams`], for status programs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Association {
-    pub(crate) spi: Spi,
-    pub(crate) mode: Mode,
-    pub(crate) local: IpAddr,
-    pub(crate) remote: IpAddr,
-    pub(crate) encap: Encap,
-    pub(crate) transform: Transform,
-    pub(crate) esn: bool,
-    pub(crate) lifetime: Lifetime,
-    pub(crate) selectors: TrafficSelectors,
-    pub(crate) policy: PolicyId,
-    pub(crate) owner: u64,
+#[non_exhaustive]
+pub struct Association {
+    /// Chosen by the receiver.
+    pub spi: Spi,
+    /// Tunnel or transport.
+    pub mode: Mode,
+    /// Our address on the outside.
+    pub local: IpAddr,
+    /// The peer's address on the outside, as it is now.
+    pub remote: IpAddr,
+    /// UDP encapsulation, as it is now, or none.
+    pub encap: Encap,
+    /// The algorithms.
+    pub transform: Transform,
+    /// 64-bit extended sequence numbers.
+    pub esn: bool,
+    /// Limits in bytes and packets.
+    pub lifetime: Lifetime,
+    /// The traffic it is for.
+    pub selectors: TrafficSelectors,
+    /// Outbound: the classes of packets that it takes.
+    pub dscp: DscpSet,
+    /// The policy entry that it serves.
+    pub policy: PolicyId,
+    /// The key manager's own name for it.
+    pub owner: u64,
 }
 
 impl From<&SaParams> for Association {
@@ -251,6 +313,7 @@ impl From<&SaParams> for Association {
             esn: params.esn,
             lifetime: params.lifetime,
             selectors: params.selectors,
+            dscp: params.dscp,
             policy: params.policy,
             owner: params.owner,
         }

@@ -7,7 +7,8 @@ use crate::processor::{Direction, InstallError, Notice};
 use crate::sa::Raised;
 use crate::selector::{Flow, Match};
 use crate::slots::{Slot, Slots, whole};
-use crate::{Encap, InboundSa, Mode, OutboundSa, PolicyId, Spi};
+use crate::spd::fold;
+use crate::{Association, Encap, InboundSa, Mode, OutboundSa, PolicyId, Spi, TrafficSelectors};
 
 /// An SA and which of its notices have been told.
 #[derive(Debug)]
@@ -25,7 +26,8 @@ pub(crate) struct Sad<'s> {
     /// By SPI.
     inbound_index: Index<'s>,
     outbound: Slots<'s, Held<OutboundSa>>,
-    /// By policy: the newest SA, linked to the older ones.
+    /// By policy, and by the hosts that the SA is for where its selectors name just one: the newest SA, linked to the older
+    /// ones.
     outbound_index: Index<'s>,
 }
 
@@ -110,7 +112,7 @@ impl<'s> Sad<'s> {
     /// Puts the SA in front of the others of its policy, or in the place of the one that it succeeds. Whether a flow may
     /// have to use another slot than before: if not, what a flow cache knows is still right.
     pub(crate) fn install_outbound(&mut self, sa: OutboundSa) -> Result<bool, InstallError> {
-        let policy = sa.association.policy;
+        let key = key_of(&sa);
         let held = Held { sa, told: Raised::default() };
         if let Some(slot) = self.predecessor(&held.sa)
             && let Some(place) = self.outbound.get_mut(slot)
@@ -120,21 +122,21 @@ impl<'s> Sad<'s> {
             *place = held;
             return Ok(ended);
         }
-        let newest = self.outbound_index.get(policy.0);
+        let newest = self.outbound_index.get(key);
         let slot = self.outbound.insert(held).ok_or(InstallError::Full)?;
         self.outbound.set_link(slot, newest);
-        self.outbound_index.insert(policy.0, slot);
+        self.outbound_index.insert(key, slot);
         Ok(true)
     }
 
-    /// The SA that this one succeeds: same policy, selectors and mode. Two clients behind one NAT have transport mode
+    /// The SA that this one succeeds: same policy, selectors, DSCPs and mode. Two clients behind one NAT have transport mode
     /// SAs that differ in nothing but the port they are seen at, and do not succeed each other.
     fn predecessor(&self, sa: &OutboundSa) -> Option<usize> {
         let new = &sa.association;
-        self.chain(new.policy).find(|slot| {
+        self.chain(key_of(sa)).find(|slot| {
             self.outbound(*slot).is_some_and(|old| {
                 let old = &old.association;
-                old.selectors == new.selectors
+                (old.policy, old.dscp, old.selectors) == (new.policy, new.dscp, new.selectors)
                     && old.mode == new.mode
                     && (new.mode == Mode::Tunnel
                         || (old.remote, old.encap) == (new.remote, new.encap))
@@ -142,21 +144,39 @@ impl<'s> Sad<'s> {
         })
     }
 
-    /// The outbound SAs of a policy, newest first.
-    fn chain(&self, policy: PolicyId) -> impl Iterator<Item = usize> {
-        let newest = self.outbound_index.get(policy.0);
+    /// The outbound SAs of a key, newest first.
+    fn chain(&self, key: u32) -> impl Iterator<Item = usize> {
+        let newest = self.outbound_index.get(key);
         core::iter::successors(newest, |slot| self.outbound.link(*slot))
             .take(self.outbound.capacity())
     }
 
-    /// The newest outbound SA of `policy` that takes this traffic and has not expired.
-    pub(crate) fn outbound_for(&self, policy: PolicyId, flow: &Flow) -> Option<usize> {
-        self.chain(policy).find(|slot| self.outbound(*slot).is_some_and(|sa| takes(sa, flow)))
+    /// The outbound SA of `policy` that takes this packet and has not expired: the newest of those for its two hosts, of
+    /// those for one of them, of all others.
+    pub(crate) fn outbound_for(&self, policy: PolicyId, flow: &Flow, class: u8) -> Option<usize> {
+        let (local, remote) = (Some(flow.local), Some(flow.remote));
+        let hosts = [(local, remote), (None, remote), (local, None), (None, None)];
+        hosts.into_iter().find_map(|(local, remote)| {
+            self.chain(key(policy, local, remote))
+                .find(|slot| self.outbound_fits(*slot, policy, flow, class))
+        })
     }
 
-    /// Whether the SA of `slot` is one of `policy` that takes this traffic and has not expired.
-    pub(crate) fn outbound_fits(&self, slot: usize, policy: PolicyId, flow: &Flow) -> bool {
-        self.outbound(slot).is_some_and(|sa| sa.association.policy == policy && takes(sa, flow))
+    /// Whether the SA of `slot` is one of `policy` that takes this packet and has not expired.
+    pub(crate) fn outbound_fits(
+        &self,
+        slot: usize,
+        policy: PolicyId,
+        flow: &Flow,
+        class: u8,
+    ) -> bool {
+        self.outbound(slot).is_some_and(|sa| {
+            let association = &sa.association;
+            association.policy == policy
+                && !sa.raised.hard
+                && association.dscp.contains(class)
+                && association.selectors.matches(flow) == Match::Yes
+        })
     }
 
     pub(crate) fn remove_inbound(&mut self, spi: Spi) -> bool {
@@ -166,21 +186,19 @@ impl<'s> Sad<'s> {
     }
 
     pub(crate) fn remove_outbound(&mut self, policy: PolicyId, spi: Spi) -> bool {
-        let slot =
-            self.chain(policy).find(|slot| self.outbound(*slot).is_some_and(|sa| sa.spi() == spi));
+        let wanted = |sa: &OutboundSa| sa.association.policy == policy && sa.spi() == spi;
+        let slot = self.outbound.iter().find(|(_, held)| wanted(&held.sa)).map(|(slot, _)| slot);
         slot.is_some_and(|slot| self.remove_outbound_slot(slot))
     }
 
     fn remove_outbound_slot(&mut self, slot: usize) -> bool {
-        let Some(policy) = self.outbound(slot).map(|sa| sa.association.policy) else {
-            return false;
-        };
+        let Some(key) = self.outbound(slot).map(key_of) else { return false };
         let older = self.outbound.link(slot);
-        let newer = self.chain(policy).find(|newer| self.outbound.link(*newer) == Some(slot));
+        let newer = self.chain(key).find(|newer| self.outbound.link(*newer) == Some(slot));
         match (newer, older) {
             (Some(newer), older) => self.outbound.set_link(newer, older),
-            (None, Some(older)) => self.outbound_index.insert(policy.0, older),
-            (None, None) => self.outbound_index.remove(policy.0),
+            (None, Some(older)) => self.outbound_index.insert(key, older),
+            (None, None) => self.outbound_index.remove(key),
         }
         self.outbound.remove(slot)
     }
@@ -300,6 +318,20 @@ fn next_notice(
     None
 }
 
-fn takes(sa: &OutboundSa, flow: &Flow) -> bool {
-    !sa.raised.hard && sa.association.selectors.matches(flow) == Match::Yes
+/// Where the SA stands in the index.
+fn key_of(sa: &OutboundSa) -> u32 {
+    let Association { policy, ref selectors, .. } = sa.association;
+    let TrafficSelectors { local, remote, .. } = selectors;
+    key(policy, local.addresses.one_host(), remote.addresses.one_host())
+}
+
+/// The key of a policy's SAs for these hosts. Two may be the same by chance: whoever looks compares.
+fn key(policy: PolicyId, local: Option<u128>, remote: Option<u128>) -> u32 {
+    let mut key = u64::from(policy.0);
+    for host in [local, remote] {
+        let host = host.map_or(0, |host| fold(host).wrapping_add(1));
+        key = (key ^ host).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        key ^= key >> 32;
+    }
+    u32::try_from(key >> 32).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use crate::wire::icmp;
 use crate::wire::ip::{Fragment, ICMP, ICMPV6, Ip, TCP, address, bits, is_extension_header};
 
 /// A set of addresses of one family.
@@ -47,8 +48,13 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// Every port, and packets that have none.
+    /// Every port, and packets that have none or do not show it.
     pub const ANY: Self = Self { first: 0, last: u16::MAX };
+
+    /// RFC 4301 §4.4.1, OPAQUE: packets that do not show the port, or have none. An entry with this at both ends, in
+    /// front of those that look at ports, carries their later fragments (§7.2); those over IPv4 that could overlap the ports of
+    /// the first one are no match. Written as key managers write it on the wire: a range that ends before it starts.
+    pub const OPAQUE: Self = Self { first: u16::MAX, last: 0 };
 
     /// Exactly one port.
     #[must_use]
@@ -142,6 +148,15 @@ impl Addresses {
         }
     }
 
+    /// The address, if there is just one.
+    pub(crate) fn one_host(&self) -> Option<u128> {
+        match *self {
+            Self::Any => None,
+            Self::Subnet { network, .. } => (*self == Self::host(network)).then(|| bits(network)),
+            Self::Range { first, last } => (first == last).then(|| bits(first)),
+        }
+    }
+
     /// Whether they are of IPv4; `None` for both families.
     const fn is_ipv4(&self) -> Option<bool> {
         match self {
@@ -158,6 +173,10 @@ impl PortRange {
         self.first == 0 && self.last == u16::MAX
     }
 
+    pub(crate) const fn is_opaque(self) -> bool {
+        self.first == u16::MAX && self.last == 0
+    }
+
     const fn contains(self, port: u16) -> bool {
         self.first <= port && port <= self.last
     }
@@ -172,9 +191,9 @@ impl TrafficSelectors {
             _ => true,
         };
         families
-            && [self.local, self.remote]
-                .iter()
-                .all(|end| end.addresses.is_consistent() && end.ports.first <= end.ports.last)
+            && [self.local, self.remote].iter().all(|Selector { addresses, ports }| {
+                addresses.is_consistent() && (ports.first <= ports.last || ports.is_opaque())
+            })
     }
 
     /// Whether a packet is among this traffic.
@@ -190,16 +209,24 @@ impl TrafficSelectors {
             }
             Protocol::Any | Protocol::Number(_) => {}
         }
-        let all_ports = self.local.ports.is_any() && self.remote.ports.is_any();
-        match flow.ports() {
-            _ if all_ports => Match::Yes,
-            Ports::Known { local, remote }
-                if self.local.ports.contains(local) && self.remote.ports.contains(remote) =>
-            {
-                Match::Yes
+        let ends = [self.local.ports, self.remote.ports];
+        let [local_ports, remote_ports] = ends;
+        if local_ports.is_any() && remote_ports.is_any() {
+            return Match::Yes;
+        }
+        let without_ports = ends.iter().all(|ports| ports.is_any() || ports.is_opaque());
+        match flow.shown {
+            Shown::None | Shown::Hidden if without_ports => Match::Yes,
+            Shown::Hidden | Shown::MayOverlap => Match::Unknown,
+            Shown::None => Match::No,
+            Shown::Known => {
+                let (local, remote) = flow.ports();
+                if local_ports.contains(local) && remote_ports.contains(remote) {
+                    Match::Yes
+                } else {
+                    Match::No
+                }
             }
-            Ports::Known { .. } | Ports::None => Match::No,
-            Ports::Hidden => Match::Unknown,
         }
     }
 }
@@ -235,18 +262,12 @@ pub(crate) enum Shown {
     Known,
     /// Its protocol has them, the packet does not show them.
     Hidden,
+    /// The same, and put together it could write over those that another fragment showed (RFC 4301 §7.2).
+    MayOverlap,
 }
 
-/// The ports of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Ports {
-    /// Its protocol has none.
-    None,
-    /// For ICMP both are the type and code.
-    Known { local: u16, remote: u16 },
-    /// Its protocol has them, the packet does not show them.
-    Hidden,
-}
+/// IPv4 fragments from here on, in bytes, cannot overlap ports: no header with options is so long (RFC 4301 App. D).
+const BEYOND_PORTS: u16 = 128;
 
 impl Flow {
     /// Of a packet that goes out.
@@ -266,6 +287,16 @@ impl Flow {
         Self { local, remote, both_ports, shown, protocol: ip.protocol, v4: ip.v4 }
     }
 
+    /// Of the packets that answer the one which this ICMP error, on its way out, is about; `None` if it is none.
+    pub(crate) fn outbound_return(ip: &Ip, packet: &[u8]) -> Option<Self> {
+        icmp::quoted(ip, packet).map(|(quoted, quote)| Self::inbound(&quoted, quote))
+    }
+
+    /// The same for an ICMP error that comes in.
+    pub(crate) fn inbound_return(ip: &Ip, packet: &[u8]) -> Option<Self> {
+        icmp::quoted(ip, packet).map(|(quoted, quote)| Self::outbound(&quoted, quote))
+    }
+
     /// Source port in the upper half, destination port in the lower.
     #[inline]
     fn read_ports(ip: &Ip, packet: &[u8]) -> (Shown, u32) {
@@ -273,34 +304,32 @@ impl Flow {
         const SCTP: u8 = 132;
         const UDP_LITE: u8 = 136;
         const UDP: u8 = crate::wire::udp::PROTOCOL;
-        let later = ip.fragment == Fragment::Later;
+        if ip.fragment == Fragment::Later {
+            let may_overlap = ip.v4 && ip.fragment_offset < BEYOND_PORTS;
+            return (if may_overlap { Shown::MayOverlap } else { Shown::Hidden }, 0);
+        }
         let payload = packet.get(ip.payload_at..ip.total_len).unwrap_or_default();
         match ip.protocol {
             TCP | UDP | DCCP | SCTP | UDP_LITE => match payload.first_chunk() {
-                Some(ports) if !later => (Shown::Known, u32::from_be_bytes(*ports)),
-                _ => (Shown::Hidden, 0),
+                Some(ports) => (Shown::Known, u32::from_be_bytes(*ports)),
+                None => (Shown::Hidden, 0),
             },
             ICMP | ICMPV6 => match *payload {
-                [kind, code, ..] if !later => {
-                    (Shown::Known, u32::from_be_bytes([kind, code, kind, code]))
-                }
+                [kind, code, ..] => (Shown::Known, u32::from_be_bytes([kind, code, kind, code])),
                 _ => (Shown::Hidden, 0),
             },
-            _ if later => (Shown::Hidden, 0),
             _ => (Shown::None, 0),
         }
     }
 
-    pub(crate) const fn ports(&self) -> Ports {
-        match self.shown {
-            Shown::None => Ports::None,
-            Shown::Hidden => Ports::Hidden,
-            Shown::Known => {
-                let [l0, l1, r0, r1] = self.both_ports.to_be_bytes();
-                let (local, remote) = (u16::from_be_bytes([l0, l1]), u16::from_be_bytes([r0, r1]));
-                Ports::Known { local, remote }
-            }
-        }
+    /// Local and remote port, if they are known; for ICMP both are the type and code.
+    pub(crate) const fn ports(&self) -> (u16, u16) {
+        let [l0, l1, r0, r1] = self.both_ports.to_be_bytes();
+        (u16::from_be_bytes([l0, l1]), u16::from_be_bytes([r0, r1]))
+    }
+
+    pub(crate) const fn hides_ports(&self) -> bool {
+        matches!(self.shown, Shown::Hidden | Shown::MayOverlap)
     }
 
     /// A later fragment of a chain of IPv6 extension headers may be of any protocol.
@@ -310,9 +339,9 @@ impl Flow {
 
     /// The same as selectors: exactly this packet's traffic.
     pub(crate) const fn selectors(&self) -> TrafficSelectors {
-        let (local, remote) = match self.ports() {
-            Ports::Known { local, remote } => (PortRange::one(local), PortRange::one(remote)),
-            Ports::None | Ports::Hidden => (PortRange::ANY, PortRange::ANY),
+        let (local, remote) = match (self.shown, self.ports()) {
+            (Shown::Known, (local, remote)) => (PortRange::one(local), PortRange::one(remote)),
+            _ => (PortRange::ANY, PortRange::ANY),
         };
         TrafficSelectors {
             local: Selector {

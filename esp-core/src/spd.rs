@@ -1,7 +1,7 @@
 //! The security policy database: an ordered access list, first match wins (RFC 4301 §4.4.1).
 //!
-//! Later fragments show no ports. Such a packet belongs to an entry only if the entry does not look at ports; where it
-//! meets one that does and fits otherwise, nobody can say whether it is meant. If that entry protects or discards, the
+//! Later fragments show no ports. Such a packet belongs to an entry only if the entry does not look at ports, or asks for
+//! packets without ([`PortRange::OPAQUE`]); where it meets one that does and fits otherwise, nobody can say whether it is meant. If that entry protects or discards, the
 //! packet is dropped, since it might be what the entry keeps from leaving in clear; if it bypasses, the search goes on
 //! (RFC 4301 §7 leaves the choice). An entry that takes ports from the packet looks at ports too: which of its SAs the
 //! fragment belongs to, nobody can say.
@@ -69,7 +69,7 @@ impl FromPacket {
 
     /// Whether a later fragment does not show what is to be taken from it.
     const fn needs_more_than(self, flow: &Flow) -> bool {
-        let ports = (self.local_port || self.remote_port) && matches!(flow.shown, Shown::Hidden);
+        let ports = (self.local_port || self.remote_port) && flow.hides_ports();
         ports || self.protocol && flow.protocol_is_hidden()
     }
 }
@@ -166,14 +166,17 @@ impl SpdEntry {
     }
 
     fn check(&self) -> Result<(), InstallError> {
-        let dscp_fits = match self.policy {
-            Policy::Protect(Protect {
-                tunnel: TunnelOptions { dscp: Dscp::Set(value), .. },
-                ..
-            }) => value < 64,
-            _ => true,
+        let TrafficSelectors { local, remote, .. } = self.selectors;
+        let protect_fits = match self.policy {
+            Policy::Protect(Protect { from_packet, tunnel }) => {
+                // RFC 4301 §4.4.2.2: what packets do not show cannot be taken from them.
+                let local = from_packet.local_port && local.ports.is_opaque();
+                let remote = from_packet.remote_port && remote.ports.is_opaque();
+                !local && !remote && !matches!(tunnel.dscp, Dscp::Set(64..))
+            }
+            Policy::Bypass | Policy::Discard => true,
         };
-        if self.selectors.is_consistent() && dscp_fits {
+        if self.selectors.is_consistent() && protect_fits {
             Ok(())
         } else {
             Err(InstallError::Selectors(self.id))
@@ -411,8 +414,9 @@ impl<'s> FlowCache<'s> {
     }
 }
 
+/// Both halves of an address mixed.
 #[expect(clippy::cast_possible_truncation, reason = "both halves are taken")]
-const fn fold(bits: u128) -> u64 {
+pub(crate) const fn fold(bits: u128) -> u64 {
     (bits >> 64) as u64 ^ bits as u64
 }
 

@@ -74,6 +74,8 @@ impl Display for PortRange {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if *self == Self::ANY {
             f.write_str("any")
+        } else if *self == Self::OPAQUE {
+            f.write_str("opaque")
         } else if self.first == self.last {
             write!(f, "{}", self.first)
         } else {

@@ -16,8 +16,8 @@ use core::time::Duration;
 
 use chacha20::ChaCha20Rng;
 use esp_core::{
-    Addresses, BlockCipher, Discard, Encap, Integrity, KeyMaterial, Lifetime, Limit, Mode, Policy,
-    SaParams, SpdEntry, Spi, Transform,
+    Addresses, BlockCipher, Discard, DscpSet, Encap, Integrity, KeyMaterial, Lifetime, Limit, Mode,
+    Policy, SaParams, SpdEntry, Spi, Transform,
 };
 use examples::host::Dropped;
 use examples::sim::scenario::SITE_TO_SITE;
@@ -75,6 +75,7 @@ impl Manual {
             replay_window: 64,
             lifetime: self.lifetime,
             selectors: esp_core::TrafficSelectors::between(network(own), network(peer)),
+            dscp: DscpSet::ALL,
             policy: SITE_TO_SITE,
             owner: u64::from(number),
         }

@@ -261,6 +261,7 @@ mod tests {
                 remote: Selector::ANY,
                 protocol: esp_core::Protocol::Any,
             },
+            dscp: esp_core::DscpSet::ALL,
             policy: PolicyId(1),
             owner: 0,
         };

@@ -8,7 +8,9 @@
 //!   released      Down
 //! ```
 
-use esp_core::{Encap, KeyMaterial, Limit, Mode, PolicyId, SaParams, Spi, TrafficSelectors};
+use esp_core::{
+    DscpSet, Encap, KeyMaterial, Limit, Mode, PolicyId, SaParams, Spi, TrafficSelectors,
+};
 
 use crate::config::{ChildId, Lifetime, PeerId};
 use crate::digest::{Digests, Kind};
@@ -147,6 +149,7 @@ impl ChildSa {
                 hard: Limit { bytes, packets: u64::MAX },
             },
             selectors: self.selectors,
+            dscp: DscpSet::ALL,
             policy: self.policy,
             owner,
         })

@@ -74,7 +74,8 @@ pub fn spd(script: &[u8]) {
     }
 }
 
-/// The first line that matches. A later fragment that might belong to a line is dropped, unless the line would let it pass.
+/// The first line that matches. A later fragment that might belong to a line is dropped, unless the line would let it pass, or
+/// is for what shows no ports: over IPv4 not for these, which begin eight bytes into the packet.
 fn expected(list: &[SpdEntry], facts: &Facts, inbound: bool) -> Result<Policy, Discard> {
     for entry in list {
         let applies = match entry.directions {
@@ -92,14 +93,21 @@ fn expected(list: &[SpdEntry], facts: &Facts, inbound: bool) -> Result<Policy, D
         if local.ports == PortRange::ANY && remote.ports == PortRange::ANY {
             return Ok(entry.policy);
         }
+        let opaque = [local.ports, remote.ports]
+            .iter()
+            .all(|ports| [PortRange::ANY, PortRange::OPAQUE].contains(ports));
         match facts.ports {
             Some((near, far)) => {
                 let has_ports = matches!(facts.protocol, 1 | 6 | 17 | 58);
                 let inside = |range: PortRange, port| (range.first..=range.last).contains(&port);
+                if !has_ports && opaque {
+                    return Ok(entry.policy);
+                }
                 if has_ports && inside(local.ports, near) && inside(remote.ports, far) {
                     return Ok(entry.policy);
                 }
             }
+            None if opaque && facts.local.is_ipv6() => return Ok(entry.policy),
             None if entry.policy == Policy::Bypass => {}
             None => return Err(Discard::Fragment),
         }
@@ -150,7 +158,7 @@ fn sensible(selectors: &TrafficSelectors) -> bool {
                 }
                 Addresses::Any => true,
             };
-            ordered && end.ports.first <= end.ports.last
+            ordered && (end.ports.first <= end.ports.last || end.ports == PortRange::OPAQUE)
         })
 }
 
@@ -174,7 +182,10 @@ fn line(id: u32, next: &mut impl FnMut() -> u8) -> SpdEntry {
         };
         let ports = match next() & 3 {
             0 | 1 => PortRange::ANY,
-            2 => PortRange::one(u16::from(next() & 7)),
+            2 => match next() & 15 {
+                8.. => PortRange::OPAQUE,
+                port => PortRange::one(port.into()),
+            },
             _ => PortRange { first: u16::from(next() & 7), last: u16::from(next() & 7) },
         };
         Selector { addresses, ports }

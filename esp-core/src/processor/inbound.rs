@@ -128,9 +128,13 @@ impl Processor<'_> {
         // RFC 4301 §5.2, step 4: what comes out must be what the SA is for. It must also be what the
         // list, which may have changed since, protects by this SA's entry: no peer may speak for the
         // networks of another.
-        let flow = Flow::inbound(ip, packet);
-        if sa.association.selectors.matches(&flow) != Match::Yes {
-            return Err(Discard::Selectors);
+        let selectors = &sa.association.selectors;
+        let mut flow = Flow::inbound(ip, packet);
+        if selectors.matches(&flow) != Match::Yes {
+            // RFC 4301 §6.2: or an ICMP error, from anywhere, about a packet whose answers the SA is for.
+            flow = Flow::inbound_return(ip, packet)
+                .filter(|answers| selectors.matches(answers) == Match::Yes)
+                .ok_or(Discard::Selectors)?;
         }
         let (line, _) = self.line_for(Direction::Inbound, &flow)?;
         if !self.protects(line, policy) {

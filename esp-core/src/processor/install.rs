@@ -23,7 +23,8 @@ pub enum InstallError {
     DuplicateSpi(Spi),
     /// Two entries of the policy have this number.
     DuplicatePolicy(PolicyId),
-    /// The selectors of this entry mix families, or a range ends before it starts.
+    /// This entry makes no sense: its selectors mix families, a range ends before it starts, a port is to be taken from packets
+    /// that show none, or a DSCP is above 63.
     Selectors(PolicyId),
 }
 
@@ -85,7 +86,12 @@ impl Processor<'_> {
         self.sad.install_inbound(sa.with(ecn))
     }
 
-    /// Installs an SA for what goes out. It takes the place of the one with the same policy, selectors and mode, at once.
+    /// Installs an SA for what goes out. It takes the place of the one with the same policy, selectors, DSCPs and mode, at once;
+    /// other SAs of the policy stay beside it. Of several that fit a packet the one for just its hosts goes before one for
+    /// networks, and the newer before the older.
+    ///
+    /// How it builds outer headers it takes from the policy as it is now: policies are set first. It does not inherit what
+    /// [`Self::set_mtu`] said of its predecessor.
     ///
     /// # Errors
     /// If the SA makes no sense or the table is full; then nothing changes.
@@ -119,7 +125,7 @@ impl Processor<'_> {
         self.sad.remove_inbound(spi)
     }
 
-    /// Removes the outbound SA of this policy with this SPI; whether there was one. Its keys are wiped.
+    /// Removes the outbound SA of this policy with this SPI; whether there was one. Its keys are wiped. Looks at every slot.
     pub fn remove_outbound(&mut self, policy: PolicyId, spi: Spi) -> bool {
         self.sad.remove_outbound(policy, spi)
     }
@@ -130,7 +136,7 @@ impl Processor<'_> {
     }
 
     /// Sends the outbound SAs of `owner` to where the peer is seen now, a NAT having changed its ports (RFC 3948 §5);
-    /// how many there are. `outer` is that of an [`Inbound::Deliver`](crate::Inbound::Deliver) with `advanced` set, and of no other packet.
+    /// how many there are. Looks at every slot. `outer` is that of an [`Inbound::Deliver`](crate::Inbound::Deliver) with `advanced` set, and of no other packet.
     pub fn move_peer(&mut self, owner: u64, outer: Outer) -> usize {
         self.sad.move_peer(owner, outer.remote, outer.encap)
     }
@@ -141,12 +147,12 @@ impl Processor<'_> {
         self.sad.set_mtu(owner, mtu)
     }
 
-    /// The inbound SAs.
+    /// The inbound SAs, in no order, for status programs: [`InboundSa::association`], [`InboundSa::counters`].
     pub fn inbound_sas(&self) -> impl Iterator<Item = &InboundSa> {
         self.sad.inbound_sas()
     }
 
-    /// The outbound SAs.
+    /// The outbound SAs, in no order: [`OutboundSa::association`], [`OutboundSa::counters`].
     pub fn outbound_sas(&self) -> impl Iterator<Item = &OutboundSa> {
         self.sad.outbound_sas()
     }

@@ -77,18 +77,30 @@ impl Processor<'_> {
         // By reference: what was parsed is not worth a copy.
         let parsed = Ip::parse(packet.packet());
         let Ok(ip) = &parsed else { return Err(Kept::Discard(Discard::Malformed)) };
-        let flow = Flow::outbound(ip, packet.packet());
-        let (line, mut hint) = self.line_for(Direction::Outbound, &flow).map_err(Kept::Discard)?;
+        let mut flow = Flow::outbound(ip, packet.packet());
+        let mut found = self.line_for(Direction::Outbound, &flow);
+        // RFC 4301 §6.2: an ICMP error that no entry allows goes with the answers to what it is about, if they have an SA.
+        let mut returned = false;
+        if found == Err(Discard::NoPolicy)
+            && let Some(answers) = Flow::outbound_return(ip, packet.packet())
+        {
+            (flow, returned) = (answers, true);
+            found = self.line_for(Direction::Outbound, &flow);
+        }
+        let (line, mut hint) = found.map_err(Kept::Discard)?;
         let entry = self.spd.entry(line).ok_or(Kept::Discard(Discard::NoPolicy))?;
         let policy = entry.id;
         match entry.policy {
+            Policy::Bypass if returned => return Err(Kept::Discard(Discard::NoPolicy)),
             Policy::Bypass => return Err(Kept::Bypass),
             Policy::Discard => return Err(Kept::Discard(Discard::Policy)),
             Policy::Protect(_) => {}
         }
         // At most two rounds: an SA that turns out to have ended is passed over the second time.
         for _ in 0..2 {
-            let Some(slot) = self.outbound_slot(policy, &flow, line, hint) else { break };
+            let Some(slot) = self.outbound_slot(policy, &flow, ip.traffic_class, line, hint) else {
+                break;
+            };
             let Some(sa) = self.sad.outbound_mut(slot) else { break };
             match sa.prepare_parsed(packet, ip, prepared) {
                 Ok(()) => return Ok(slot),
@@ -105,24 +117,28 @@ impl Processor<'_> {
                 Err(error) => return Err(Kept::Discard(error.into())),
             }
         }
+        if returned {
+            return Err(Kept::Discard(Discard::NoPolicy));
+        }
         self.spd.wait(line, &flow);
         Err(Kept::Hold { policy })
     }
 
-    /// The SA for a packet: the one its flow used last, if it still fits, or the newest that does.
+    /// The SA for a packet: the one its flow used last, if it still fits, or the first that does.
     fn outbound_slot(
         &mut self,
         policy: PolicyId,
         flow: &Flow,
+        class: u8,
         line: u32,
         hint: Option<u32>,
     ) -> Option<usize> {
         if let Some(slot) = hint.map(|slot| slot as usize)
-            && self.sad.outbound_fits(slot, policy, flow)
+            && self.sad.outbound_fits(slot, policy, flow, class)
         {
             return Some(slot);
         }
-        let slot = self.sad.outbound_for(policy, flow)?;
+        let slot = self.sad.outbound_for(policy, flow, class)?;
         self.flows.put(Direction::Outbound, flow, line, u32::try_from(slot).ok());
         Some(slot)
     }

@@ -21,7 +21,8 @@ pub enum Outbound {
     /// Drop it.
     Discard(Discard),
     /// Policy says protect and there is no SA: the packet is untouched, and the host may keep it and try again when
-    /// an SA was installed. An [`Notice::Acquire`](crate::Notice::Acquire) is waiting.
+    /// an SA was installed. An [`Notice::Acquire`](crate::Notice::Acquire) is waiting. Or there is one, and it has used up the
+    /// numbers that its last export reserved: the host was told by [`Notice::ReservationLow`](crate::Notice::ReservationLow).
     Hold {
         /// The entry that wants it protected.
         policy: PolicyId,

@@ -127,6 +127,14 @@ fn is_error(ip: &Ip, packet: &[u8]) -> bool {
     }
 }
 
+/// For an ICMP error, the packet that it quotes: its headers and what there is of it. `None` for anything else, for a quote
+/// too short for its headers, and for an error that goes to another than the sender of what it quotes.
+pub(crate) fn quoted<'p>(ip: &Ip, packet: &'p [u8]) -> Option<(Ip, &'p [u8])> {
+    let (_, quote) = parse_error(ip, packet)?;
+    let quoted = Ip::parse_cut(quote)?;
+    (quoted.v4 == ip.v4 && quoted.source == ip.destination).then_some((quoted, quote))
+}
+
 fn is_one_host(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast)

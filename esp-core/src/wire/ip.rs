@@ -49,6 +49,8 @@ pub(crate) struct Ip {
     /// Of IPv6; 0 for IPv4.
     pub(crate) flow_label: u32,
     pub(crate) fragment: Fragment,
+    /// Where in the whole packet a later fragment belongs, in bytes.
+    pub(crate) fragment_offset: u16,
     /// The protocol behind all headers of IP.
     pub(crate) protocol: u8,
     /// Where that protocol's header begins.
@@ -102,17 +104,18 @@ impl Ip {
         }
     }
 
-    /// Reads the headers of a packet whose end may be missing.
+    /// Reads the headers of a packet whose end may be missing: it is as long as what is there.
     pub(crate) fn parse_cut(bytes: &[u8]) -> Option<Self> {
-        match bytes.first()? >> 4 {
-            4 => Self::read_v4(bytes).ok(),
-            6 => {
-                let mut ip = Self::read_v6(bytes).ok()?;
-                ip.walk_extensions(bytes).ok()?;
-                Some(ip)
-            }
-            _ => None,
+        let mut ip = match bytes.first()? >> 4 {
+            4 => Self::read_v4(bytes).ok()?,
+            6 => Self::read_v6(bytes).ok()?,
+            _ => return None,
+        };
+        if !ip.v4 {
+            ip.walk_extensions(bytes).ok()?;
         }
+        ip.total_len = ip.total_len.min(bytes.len());
+        (ip.payload_at <= ip.total_len).then_some(ip)
     }
 
     fn parse_v4(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -132,7 +135,7 @@ impl Ip {
         }
         let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
         let more = flags & 0x20 != 0;
-        let later = u16::from_be_bytes([flags & 0x1f, offset]) != 0;
+        let fragment_offset = u16::from_be_bytes([flags & 0x1f, offset]).wrapping_shl(3);
         Ok(Self {
             v4: true,
             source: u32::from_be_bytes([s0, s1, s2, s3]).into(),
@@ -141,7 +144,8 @@ impl Ip {
             traffic_class: tos,
             dont_fragment: flags & 0x40 != 0,
             flow_label: 0,
-            fragment: Fragment::of(later, more),
+            fragment: Fragment::of(fragment_offset, more),
+            fragment_offset,
             protocol,
             payload_at: header_len,
             protocol_at: 9,
@@ -172,6 +176,7 @@ impl Ip {
             dont_fragment: true,
             flow_label: u32::from_be_bytes([0, b1 & 0x0f, b2, b3]),
             fragment: Fragment::Whole,
+            fragment_offset: 0,
             protocol: next_header,
             payload_at: V6_HEADER_LEN,
             protocol_at: 6,
@@ -210,7 +215,8 @@ impl Ip {
             }
             if kind == FRAGMENT {
                 let word = u16::from_be_bytes([offset0, offset1]);
-                self.fragment = Fragment::of(word & 0xfff8 != 0, word & 1 != 0);
+                self.fragment_offset = word & 0xfff8;
+                self.fragment = Fragment::of(self.fragment_offset, word & 1 != 0);
                 if self.fragment == Fragment::Later {
                     return Ok(());
                 }
@@ -225,11 +231,11 @@ pub(crate) const fn is_extension_header(protocol: u8) -> bool {
 }
 
 impl Fragment {
-    const fn of(later: bool, more: bool) -> Self {
-        match (later, more) {
-            (true, _) => Self::Later,
-            (false, true) => Self::First,
-            (false, false) => Self::Whole,
+    const fn of(offset: u16, more: bool) -> Self {
+        match (offset, more) {
+            (0, true) => Self::First,
+            (0, false) => Self::Whole,
+            _ => Self::Later,
         }
     }
 }

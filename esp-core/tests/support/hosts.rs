@@ -104,6 +104,7 @@ pub(crate) fn params(
         replay_window: 64,
         lifetime: Lifetime::UNLIMITED,
         selectors: tunnel_selectors(ends.0 < ends.1),
+        dscp: DscpSet::ALL,
         policy: PolicyId(1),
         owner,
     }

@@ -1,13 +1,13 @@
 //! esp-core for scripts: one request a line on standard input, one answer a line on standard output.
 //!
 //! ```text
-//! seal CIPHER INTEGRITY tunnel|transport none|udp esn|- LOCAL REMOTE SPI KEYS PACKET
-//! open CIPHER INTEGRITY tunnel|transport none|udp esn|- LOCAL REMOTE SPI KEYS PACKET
+//! seal CIPHER INTEGRITY tunnel|transport none|udp esn|esn:LAST|- LOCAL REMOTE SPI KEYS PACKET[,PACKET...]
+//! open CIPHER INTEGRITY tunnel|transport none|udp esn|esn:LAST|- LOCAL REMOTE SPI KEYS PACKET[,PACKET...]
 //! ```
 //!
 //! CIPHER is aes-cbc, 3des-cbc (feature `legacy`), null, aes-gcm, aes-gmac or chacha20-poly1305; INTEGRITY is hmac-sha1-96 and so
 //! on, or `-`. SPI, KEYS and PACKET are hexadecimal; the length of KEYS tells that of the cipher's key. Every request has an SA of
-//! its own: what is sealed has number 1. The answer is the packet, or `error:` and why.
+//! its own: what is sealed has the numbers behind LAST (decimal), or from 1 on. The answer is the packets, or `error:` and why.
 
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -15,8 +15,8 @@ use std::io::{BufRead, Write};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
 use esp_core::{
-    Addresses, Aead, Arrival, BlockCipher, Encap, InboundSa, Integrity, KeyMaterial, Lifetime,
-    Mode, OutboundSa, PacketBuf, PolicyId, SaParams, Spi, TrafficSelectors, Transform,
+    Addresses, Aead, Arrival, BlockCipher, DscpSet, Encap, InboundSa, Integrity, KeyMaterial,
+    Lifetime, Mode, OutboundSa, PacketBuf, PolicyId, SaParams, Spi, TrafficSelectors, Transform,
 };
 
 fn transform(cipher: &str, integrity: &str, keys_len: usize) -> Result<Transform, Box<dyn Error>> {
@@ -64,45 +64,55 @@ fn hex(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {
 
 fn answer(line: &str) -> Result<String, Box<dyn Error>> {
     let words: Vec<_> = line.split_whitespace().collect();
-    let [what, cipher, integrity, mode, encap, esn, local, remote, spi, keys, packet] = words[..]
+    let [what, cipher, integrity, mode, encap, esn, local, remote, spi, keys, packets] = words[..]
     else {
         return Err("eleven words are wanted".into());
     };
     let keys = hex(keys)?;
     let transform = transform(cipher, integrity, keys.len())?;
-    let params = SaParams {
-        spi: Spi::new(u32::from_str_radix(spi, 16)?).ok_or("a reserved SPI")?,
-        mode: if mode == "transport" { Mode::Transport } else { Mode::Tunnel },
-        local: local.parse()?,
-        remote: remote.parse()?,
-        encap: match encap {
-            "udp" => Encap::Udp { local_port: 4500, remote_port: 4500 },
-            _ => Encap::None,
-        },
-        transform,
-        keys: KeyMaterial::from_slice(&keys).ok_or("more key than any transform has")?,
-        esn: esn == "esn",
-        replay_window: 64,
-        lifetime: Lifetime::UNLIMITED,
-        selectors: TrafficSelectors::between(Addresses::Any, Addresses::Any),
-        policy: PolicyId(0),
-        owner: 0,
+    let last = esn.strip_prefix("esn:").map_or(Ok(0), str::parse)?;
+    let params = || -> Result<SaParams, Box<dyn Error>> {
+        Ok(SaParams {
+            spi: Spi::new(u32::from_str_radix(spi, 16)?).ok_or("a reserved SPI")?,
+            mode: if mode == "transport" { Mode::Transport } else { Mode::Tunnel },
+            local: local.parse()?,
+            remote: remote.parse()?,
+            encap: match encap {
+                "udp" => Encap::Udp { local_port: 4500, remote_port: 4500 },
+                _ => Encap::None,
+            },
+            transform,
+            keys: KeyMaterial::from_slice(&keys).ok_or("more key than any transform has")?,
+            esn: esn.starts_with("esn"),
+            replay_window: 64,
+            lifetime: Lifetime::UNLIMITED,
+            selectors: TrafficSelectors::between(Addresses::Any, Addresses::Any),
+            dscp: DscpSet::ALL,
+            policy: PolicyId(0),
+            owner: 0,
+        })
     };
-    let packet = hex(packet)?;
-    let front = PacketBuf::HEADROOM;
-    let mut memory = [&vec![0; front][..], &packet, &[0; PacketBuf::TAILROOM]].concat();
-    let mut packet = PacketBuf::new(&mut memory, front..front + packet.len()).ok_or("no packet")?;
-    match what {
-        "seal" => {
-            let mut rng = ChaCha20Rng::seed_from_u64(line.len() as u64);
-            OutboundSa::new(params, &mut rng)?.seal(&mut packet)?;
+    // As after a restart: behind the numbers that are reserved, or skipped.
+    let mut rng = ChaCha20Rng::seed_from_u64(line.len() as u64);
+    let state = OutboundSa::new(params()?, &mut rng)?.export(last, 0);
+    let mut outbound = OutboundSa::import(params()?, &state, 0, &mut rng)?;
+    let state = InboundSa::new(params()?)?.export(0);
+    let mut inbound = InboundSa::import(params()?, &state, 0, last)?;
+    let mut answers = Vec::new();
+    for packet in packets.split(',') {
+        let packet = hex(packet)?;
+        let front = PacketBuf::HEADROOM;
+        let end = front + packet.len();
+        let mut memory = [&vec![0; front][..], &packet, &[0; PacketBuf::TAILROOM]].concat();
+        let mut packet = PacketBuf::new(&mut memory, front..end).ok_or("no packet")?;
+        match what {
+            "seal" => drop(outbound.seal(&mut packet)?),
+            "open" => drop(inbound.open(&mut packet, Arrival::Ip)?),
+            _ => return Err("seal or open".into()),
         }
-        "open" => {
-            InboundSa::new(params)?.open(&mut packet, Arrival::Ip)?;
-        }
-        _ => return Err("seal or open".into()),
+        answers.push(packet.packet().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     }
-    Ok(packet.packet().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(answers.join(","))
 }
 
 fn main() -> std::io::Result<()> {

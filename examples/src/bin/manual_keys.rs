@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
 use esp_core::{
-    Addresses, Arrival, BlockCipher, Encap, Inbound, Integrity, KeyMaterial, Lifetime, Mode,
-    Outbound, PacketBuf, Policy, PolicyId, Processor, SaParams, Settings, SpdEntry, Spi, Tables,
-    TrafficSelectors, Transform,
+    Addresses, Arrival, BlockCipher, DscpSet, Encap, Inbound, Integrity, KeyMaterial, Lifetime,
+    Mode, Outbound, PacketBuf, Policy, PolicyId, Processor, SaParams, Settings, SpdEntry, Spi,
+    Tables, TrafficSelectors, Transform,
 };
 use examples::packet::{self, Echo};
 use serde::Deserialize;
@@ -129,6 +129,7 @@ impl View<'_> {
             replay_window: 64,
             lifetime: Lifetime::UNLIMITED,
             selectors: self.selectors()?,
+            dscp: DscpSet::ALL,
             policy: POLICY,
             owner: direction.spi.into(),
         })
