@@ -209,9 +209,14 @@ impl IkeSa {
         }
     }
 
-    /// Whether so many message ids are used that the IKE SA should be renewed.
+    /// Whether so many message ids are used that the IKE SA should be renewed. Both ends have used the same ones: as with its
+    /// lifetime the initiator leads, or each time both would.
     pub(crate) fn message_ids_near_full(&self) -> bool {
-        self.message_ids.len() >= MESSAGE_IDS.saturating_sub(MESSAGE_IDS / 4)
+        let left = match self.role {
+            Role::Initiator => MESSAGE_IDS / 4,
+            Role::Responder => MESSAGE_IDS / 8,
+        };
+        self.message_ids.len() >= MESSAGE_IDS.saturating_sub(left)
     }
 
     /// Established, and good for new exchanges.

@@ -623,9 +623,9 @@ pub struct Limits {
     pub half_open_per_source: u16,
     /// Diffie-Hellman operations a second for peers that have proved nothing.
     pub unproven_dh_per_second: u16,
-    /// Quick modes at one time under one IKE SA. In its whole life it has room for 64 quick modes: their message ids are
-    /// remembered as long as it lives, so that none is taken twice. At 48 it is renewed, with 64 it begins and takes no
-    /// more until it has been.
+    /// Quick modes at one time under one IKE SA. In its whole life it has room for 64: their message ids are remembered as
+    /// long as it lives, so that none is taken twice. At 48 its initiator renews it, at 56 its responder, with 64 it begins and
+    /// takes no more until it has been.
     pub exchanges_per_ike_sa: u8,
     /// Bytes of the largest IKE message we send in one datagram, IP and UDP headers not counted.
     pub datagram: u16,

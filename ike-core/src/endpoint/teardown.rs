@@ -377,12 +377,17 @@ impl Endpoint<'_> {
     }
 
     /// Tells the peer that we do not receive with any of an owner's SPIs any more, many in one message. Nothing answers a
-    /// Delete, and the loss of these leaves the peer sending into the void: they go twice.
+    /// Delete, and the loss of these leaves the peer sending into the void: they go twice, as far as there is room.
     pub(crate) fn send_delete_children(&mut self, cx: &mut Context<'_>, ike: u16, owner: u64) {
+        self.send_deletes_of(cx, ike, owner, false);
+        self.send_deletes_of(cx, ike, owner, true);
+    }
+
+    fn send_deletes_of(&mut self, cx: &mut Context<'_>, ike: u16, owner: u64, again: bool) {
         /// SPIs of one message: as many as fit where replies wait.
         const MOST: usize = 32;
         let mut next = self.store.children_by_owner.candidates(owner).next();
-        while next.is_some() {
+        while next.is_some() && !(again && self.store.ring.is_full()) {
             let mut spis: heapless::Vec<u8, { 4 * MOST }> = heapless::Vec::new();
             while let Some(child) = next.filter(|_| !spis.is_full()) {
                 next = self.store.children_by_owner.behind(child);
@@ -392,12 +397,10 @@ impl Endpoint<'_> {
                 }
             }
             let Some(delete) = DeletePayload::esp(&spis) else { continue };
-            for _ in 0..2 {
-                self.send_informational(cx, ike, |message| {
-                    delete.emit(message)?;
-                    Ok(())
-                });
-            }
+            self.send_informational(cx, ike, |message| {
+                delete.emit(message)?;
+                Ok(())
+            });
         }
     }
 
