@@ -7,7 +7,7 @@ use examples::host::Node;
 #[cfg(target_os = "linux")]
 use ike_core::{
     ChildSaInfo, Instant,
-    config::{ChildId, PeerId},
+    config::{ChildId, Identity, PeerId},
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,11 @@ pub struct IkeSaReport {
     /// CKY-I and CKY-R in hexadecimal digits.
     pub cookies: String,
     pub established: bool,
+    /// Who the peer has proved to be.
+    pub identity: Option<String>,
+    pub up_seconds: Option<u64>,
+    /// Since the peer last showed that it is alive.
+    pub silent_seconds: Option<u64>,
     pub role: String,
     pub local: String,
     pub remote: String,
@@ -104,6 +109,7 @@ impl Report {
     /// The state of `node`, running the configuration `site`; `dropped` packets went no further in the host.
     pub fn of(site: &Site, node: &Node<'_>, dropped: u64, now: Instant) -> Self {
         let left = |at: Option<Instant>| at.map(|at| at.since(now).as_secs());
+        let ago = |at: Option<Instant>| at.map(|at| now.since(at).as_secs());
         let stats = node.endpoint.stats();
         let packets = node.processor.stats();
         let peers = site.peers.iter().zip(0..).map(|(peer, id)| {
@@ -111,6 +117,9 @@ impl Report {
                 node.endpoint.ike_sas().filter(|sa| sa.peer == PeerId(id)).map(|sa| IkeSaReport {
                     cookies: format!("{}.{}", sa.cookies.initiator, sa.cookies.responder),
                     established: sa.established,
+                    identity: node.endpoint.peer_identity(sa.handle).map(identity),
+                    up_seconds: ago(sa.since),
+                    silent_seconds: ago(sa.heard),
                     role: sa.role.to_string(),
                     local: sa.path.local.to_string(),
                     remote: sa.path.remote.to_string(),
@@ -208,6 +217,18 @@ impl ChildSaReport {
     }
 }
 
+/// Text of a peer's is escaped: it goes to terminals.
+#[cfg(target_os = "linux")]
+fn identity(identity: Identity<'_>) -> String {
+    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    match identity {
+        Identity::Address(address) => address.to_string(),
+        Identity::Fqdn(name) | Identity::UserFqdn(name) => name.escape_default().to_string(),
+        Identity::KeyId(key) => format!("key id {}", digits(key)),
+        Identity::Other(kind, data) => format!("{kind} {}", digits(data)),
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "up for {}", Seconds(self.uptime_seconds))?;
@@ -230,6 +251,11 @@ impl fmt::Display for Report {
                     },
                     sa.algorithms,
                 )?;
+                if let (Some(up), Some(silent)) = (sa.up_seconds, sa.silent_seconds) {
+                    let (up, silent) = (Seconds(up), Seconds(silent));
+                    let who = sa.identity.as_deref().unwrap_or("a long name");
+                    writeln!(f, "      {who}, up for {up}, last heard {silent} ago")?;
+                }
                 lifetime(f, sa.rekey_in_seconds, sa.expires_in_seconds)?;
             }
             for child in &peer.children {
