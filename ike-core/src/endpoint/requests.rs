@@ -11,7 +11,8 @@ use crate::phase2::negotiate;
 use crate::wire::numbers::ProtocolId;
 
 impl Endpoint<'_> {
-    /// Begins phase 1 with a peer. `path` says from which socket to which address.
+    /// Begins phase 1 with a peer, whether or not there is an IKE SA with it. `path` says from which socket to which address.
+    /// [`Self::create_child`] does it where it is needed.
     ///
     /// # Errors
     ///

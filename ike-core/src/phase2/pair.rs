@@ -60,38 +60,31 @@ impl Endpoint<'_> {
         Ok(())
     }
 
-    /// A child of an owner and a configuration that `matches`.
+    /// The newest child of an owner and a configuration that `matches`.
     pub(crate) fn child_of(
         &self,
         owner: u64,
         config: ChildId,
         matches: impl Fn(&ChildSa) -> bool,
     ) -> Option<ChildSaHandle> {
-        self.store
-            .children_by_owner
-            .candidates(owner)
-            .filter(|index| {
-                self.store
-                    .children
-                    .get(*index)
-                    .is_some_and(|sa| sa.owner == owner && sa.config == config && matches(sa))
-            })
-            .max_by_key(|index| self.store.children.serial(*index))
-            .and_then(|index| self.child_handle(index))
+        self.children_of(owner, config, matches).max_by_key(|child| child.generation)
     }
 
     /// The oldest live pair of the same child: what a quick mode that the peer begins renews.
     pub(super) fn oldest_child_of(&self, owner: u64, config: ChildId) -> Option<ChildSaHandle> {
-        self.store
-            .children_by_owner
-            .candidates(owner)
-            .filter(|index| {
-                self.store
-                    .children
-                    .get(*index)
-                    .is_some_and(|sa| sa.owner == owner && sa.config == config && sa.is_live())
-            })
-            .min_by_key(|index| self.store.children.serial(*index))
-            .and_then(|index| self.child_handle(index))
+        self.children_of(owner, config, ChildSa::is_live).min_by_key(|child| child.generation)
+    }
+
+    fn children_of(
+        &self,
+        owner: u64,
+        config: ChildId,
+        matches: impl Fn(&ChildSa) -> bool,
+    ) -> impl Iterator<Item = ChildSaHandle> {
+        self.store.children_by_owner.candidates(owner).filter_map(move |index| {
+            let sa = self.store.children.get(index)?;
+            let found = sa.owner == owner && sa.config == config && matches(sa);
+            self.child_handle(index).filter(|_| found)
+        })
     }
 }
