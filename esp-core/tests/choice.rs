@@ -335,4 +335,7 @@ fn an_sa_tells_what_it_is() {
     let sa = b.inbound_sas().next().expect("one");
     assert_eq!((sa.association().owner, sa.association().policy), (B, PolicyId(1)));
     assert_eq!((sa.replay_window(), sa.has_ended()), (64, false));
+    let (own, other) = (Spi::new(0x1000).expect("valid"), Spi::new(0x1001).expect("valid"));
+    assert_eq!(b.inbound_sa(own).map(InboundSa::owner), Some(B));
+    assert!(b.spi_in_use(own) && !b.spi_in_use(other) && b.inbound_sa(other).is_none());
 }

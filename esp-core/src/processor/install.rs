@@ -147,6 +147,18 @@ impl Processor<'_> {
         self.sad.set_mtu(owner, mtu)
     }
 
+    /// Whether an inbound SA has this SPI, which a new one then cannot have: the look-up of every ESP packet, by itself.
+    #[must_use]
+    pub fn spi_in_use(&self, spi: Spi) -> bool {
+        self.sad.inbound_slot(spi).is_some()
+    }
+
+    /// The inbound SA with this SPI.
+    #[must_use]
+    pub fn inbound_sa(&self, spi: Spi) -> Option<&InboundSa> {
+        self.sad.inbound(self.sad.inbound_slot(spi)?)
+    }
+
     /// The inbound SAs, in no order, for status programs: [`InboundSa::association`], [`InboundSa::counters`].
     pub fn inbound_sas(&self) -> impl Iterator<Item = &InboundSa> {
         self.sad.inbound_sas()

@@ -195,7 +195,7 @@ impl ChildSaReport {
         node: &Node<'_>,
         left: impl Fn(Option<Instant>) -> Option<u64>,
     ) -> Self {
-        let inbound = node.processor.inbound_sas().find(|inbound| inbound.spi() == sa.inbound);
+        let inbound = node.processor.inbound_sa(sa.inbound);
         let outbound =
             node.processor.outbound_sas().find(|outbound| outbound.owner() == sa.handle.to_owner());
         let received = inbound.map(|inbound| inbound.counters()).unwrap_or_default();
