@@ -131,6 +131,35 @@ fn keepalives_come_from_behind_the_nat_alone() {
     assert_eq!(keepalives, [5, 0]);
 }
 
+/// The NAT gives the peer other ports. A question with a number that goes up tells where it is now; the same one again may be
+/// an old one, and tells nothing.
+#[test]
+fn an_old_question_moves_nobody() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: second, retry: second, tries: 5, action: DpdAction::Clear };
+    let mut duo = Duo::up(|who, peer| {
+        peer.dpd = Some(dpd);
+        behind_a_nat(who, peer);
+    });
+    let child = duo.child(A);
+    let seen = Traffic { sent: true, received: false };
+    duo.call(A, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+    let from_port = |duo: &mut Duo, (path, mut datagram): Sent, port| {
+        let mut path = mirror(path);
+        path.remote.set_port(port);
+        duo.receive(B, path, &mut datagram).unwrap();
+        duo.turn(B);
+        moves(duo, B)
+    };
+    duo.now += 1_500;
+    let first = duo.turn(A).remove(0);
+    assert_eq!(from_port(&mut duo, first.clone(), 4501), [4501]);
+    assert_eq!(from_port(&mut duo, first, 4502), [4501]);
+    duo.now += 1_500;
+    let second = duo.turn(A).remove(0);
+    assert_eq!(from_port(&mut duo, second, 4503), [4501, 4503]);
+}
+
 /// What a peer that does not know these vendor IDs would have sent.
 fn without(datagram: &[u8], vendors: &[VendorId]) -> Vec<u8> {
     let header = Header::parse(datagram).unwrap();
