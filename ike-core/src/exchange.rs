@@ -231,3 +231,44 @@ impl<'a> Message<'a> {
         self.chain.get(whole..).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::header;
+    use crate::wire::{Cookie, CookiePair, MessageWriter};
+
+    /// What is said of a message with these payloads, in this order.
+    fn check(spec: &MessageSpec, kinds: &[PayloadType]) -> Result<(), Error> {
+        let cookies = CookiePair { initiator: Cookie([1; 8]), responder: Cookie([2; 8]) };
+        let mut buffer = [0; 512];
+        let head = header(cookies, spec.exchange, 0, false);
+        let mut message = MessageWriter::new(&mut buffer, &head).unwrap();
+        for kind in kinds {
+            message.payload(*kind, &[&[0; 8]]).unwrap();
+        }
+        let written = message.written();
+        Message::check(written, &Header::parse(written).unwrap(), spec).map(|_| ())
+    }
+
+    #[test]
+    fn a_message_holds_what_its_row_says() {
+        use PeerMisbehaved::{MissingPayload, PayloadOrder, TooManyPayloads, UnexpectedPayload};
+        let (ke, nonce) = (PayloadType::KEY_EXCHANGE, PayloadType::NONCE);
+        let (nat_d, sa, id) = (PayloadType::NAT_D, PayloadType::SA, PayloadType::ID);
+        let [unassigned, private, last] = [127, 128, 255].map(PayloadType);
+        let third = &MAIN_MODE[2];
+        let with = |more: &[PayloadType]| check(third, &[&[ke, nonce], more].concat());
+        assert_eq!(with(&[]), Ok(()));
+        assert_eq!(with(&[nat_d; 8]), Ok(()));
+        assert_eq!(with(&[nat_d; 9]), Err(TooManyPayloads(nat_d).into()));
+        assert_eq!(with(&[nonce]), Err(TooManyPayloads(nonce).into()));
+        assert_eq!(with(&[id]), Err(UnexpectedPayload(id).into()));
+        assert_eq!(with(&[unassigned]), Err(UnexpectedPayload(unassigned).into()));
+        assert_eq!(with(&[private, last]), Ok(()));
+        assert_eq!(check(third, &[ke]), Err(MissingPayload(nonce).into()));
+        assert_eq!(check(&MAIN_MODE[0], &[sa, PayloadType::VENDOR_ID]), Ok(()));
+        let vendor = PayloadType::VENDOR_ID;
+        assert_eq!(check(&MAIN_MODE[0], &[vendor, sa]), Err(PayloadOrder(vendor).into()));
+    }
+}

@@ -166,6 +166,7 @@ fn a_message_from_pieces_proves_nothing() {
                 piece(puppet.cookies, 9, 1, true, b"again"),
                 clear(&header(other, ExchangeType::INFORMATIONAL, 5, Flags::NONE), &[]),
                 clear(&head, &[crate::puppet::delete(1, &[&both])]),
+                Puppet::new(1).message_1(),
                 vec![0xff; 200],
                 vec![0; 5],
             ];
@@ -177,6 +178,9 @@ fn a_message_from_pieces_proves_nothing() {
                 let (result, answers) = Puppet::say(host, config, 0, parts.last().unwrap());
                 assert!(result.is_err() && answers.is_empty(), "{message:02x?}");
                 assert_eq!(host.snapshot(), before);
+                // Pieces of pieces are not even looked for.
+                let nested = Discard::from(Malformed::new(MalformedKind::Fragment, HEADER_LEN));
+                assert!(id != 10 || result == Err(nested), "{result:?}");
             }
         },
     );

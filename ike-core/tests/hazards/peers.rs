@@ -59,6 +59,7 @@ fn i2_responder_lifetime_in_either_numbering() {
         (1, [11, 12], 86_400, 28_800),
         (1, [1, 2], 0, 28_800),
         (1, [77, 78], 60, 28_800),
+        (1, [11, 78], 60, 28_800),
         // About a child, which it does not come for in this exchange.
         (3, [1, 2], 7_200, 28_800),
     ] {
