@@ -151,3 +151,36 @@ fn debug_output_tells_no_keys() {
         assert!(!text.contains(key.trim_matches(['[', ']'])), "{text}");
     }
 }
+
+/// A status program sees the window, the size of the path, and which SA has come to its end.
+#[test]
+fn what_an_sa_tells_of_itself() {
+    let mut tables = (Tables::new(), Tables::new());
+    let (mut a, mut b) = pair(&mut tables, Settings::DEFAULT, AES_SHA1, V4, Encap::None);
+    assert_eq!(a.set_mtu(A, 1400), 1);
+    let once = Limit { packets: 1, ..Limit::NONE };
+    let mut limited = params(AES_SHA1, (V4.1, V4.0), Encap::None, B + 1, 0x3000);
+    limited.replay_window = 128;
+    limited.lifetime = Lifetime { soft: once, hard: once };
+    b.install_inbound(limited).expect("valid");
+    let twice = Limit { packets: 2, ..Limit::NONE };
+    let mut peer = params(AES_SHA1, V4, Encap::None, A + 1, 0x3000);
+    peer.lifetime = Lifetime { soft: twice, hard: twice };
+    a.install_outbound(peer, &mut rng()).expect("valid");
+    assert_eq!(a.set_mtu(A + 1, 1300), 1);
+    let ended = |b: &Processor<'_>| {
+        b.inbound_sas().map(|sa| (sa.replay_window(), sa.has_ended())).collect::<Vec<_>>()
+    };
+    for expected in [false, true] {
+        let mut buffer = Buffer::new(&udp_v4(64, 0));
+        assert!(matches!(buffer.outbound(&mut a), Outbound::Send { .. }));
+        let _ = buffer.inbound(&mut b, Arrival::Ip);
+        assert_eq!(ended(&b), [(64, false), (128, expected)]);
+    }
+    for expected in [false, true] {
+        let told: Vec<_> = a.outbound_sas().map(|sa| (sa.mtu(), sa.has_ended())).collect();
+        assert_eq!(told, [(1300, expected)]);
+        let third = Buffer::new(&udp_v4(64, 0)).outbound(&mut a);
+        assert_eq!(third, Outbound::Hold { policy: PolicyId(1) });
+    }
+}
