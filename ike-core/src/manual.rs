@@ -11,3 +11,7 @@ pub mod rules {}
 /// What went wrong with other implementations, row by row, with the test that shows how it is here.
 #[doc = include_str!("manual/hazards.md")]
 pub mod hazards {}
+
+/// Mutation testing: what was counted, and why what survives changes nothing.
+#[doc = include_str!("manual/mutants.md")]
+pub mod mutants {}
