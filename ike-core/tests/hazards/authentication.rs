@@ -9,9 +9,11 @@ use ike_core::error::{ApiError, Discard, Failure, PeerMisbehaved, Refusal};
 use ike_core::event::Event;
 use ike_core::wire::numbers::{ExchangeType, GroupDescription, NotifyType, PayloadType};
 use ike_core::wire::{Cookie, Flags, HEADER_LEN};
-use ike_core::{Context, Instant};
+use ike_core::{Context, Instant, Path};
 
-use crate::puppet::{PHASE1, Puppet, SPI, attributes, clear, header, id_address, parts, sa};
+use crate::puppet::{
+    PHASE1, Puppet, SPI, attributes, clear, header, id_address, notify, parts, sa,
+};
 use crate::stage::{PEER, PHASE1 as PROPOSALS, PSK, mirror, path_from, plain, stage};
 use crate::state::with_puppet;
 
@@ -132,6 +134,55 @@ fn an_identity_that_is_refused_ends_phase_1_at_both_ends() {
             assert_eq!(told, expected, "{:?}", host.events);
         }
     });
+}
+
+/// What ends a main mode of ours before its last message is an error, under its keys, from where we sent ours to. Status
+/// notifies and messages from elsewhere do not, and nobody ends one that we answer.
+#[test]
+fn only_an_authentic_refusal_ends_phase_1() {
+    let error = |puppet: &Puppet, id, kind| {
+        puppet.informational(id, vec![notify(1, &puppet.spi(), kind, b"")])
+    };
+    stage(plain, |stage| {
+        stage.begin(0);
+        let first = stage.turn(0).remove(0);
+        let config = stage.configs[0];
+        let host = &mut stage.hosts[0];
+        let mut puppet = Puppet::new(0);
+        puppet.hear_5(host, &config, 1_000, &first.message);
+        let elsewhere = Path { remote: "203.0.113.9:500".parse().unwrap(), ..path_from(0) };
+        let refused = error(&puppet, 9, 18);
+        let mut garbled = refused.clone();
+        *garbled.last_mut().unwrap() ^= 1;
+        for (path, message) in [
+            (path_from(0), error(&puppet, 7, 16_384)),
+            (path_from(0), error(&puppet, 8, 24_578)),
+            (elsewhere, refused.clone()),
+            (path_from(0), garbled),
+        ] {
+            let _ = host.receive(1_000, &config, path, &message);
+            host.turn(1_000, &config);
+            assert_eq!(host.endpoint.ike_sas().count(), 1);
+        }
+        assert_eq!(host.receive(1_000, &config, path_from(0), &refused), Ok(()));
+        host.turn(1_000, &config);
+        assert_eq!(host.endpoint.ike_sas().count(), 0);
+        let reason = Failure::PeerRefused(NotifyType::INVALID_ID_INFORMATION);
+        assert!(
+            host.events
+                .iter()
+                .any(|event| matches!(event, Event::Failed { reason: of, .. } if *of == reason))
+        );
+    });
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            puppet.begin(host, config, 0);
+            let refused = error(puppet, 9, 18);
+            assert!(Puppet::say(host, config, 0, &refused).0.is_err());
+            assert_eq!(host.endpoint.ike_sas().count(), 1);
+        },
+    );
 }
 
 /// CVE-2011-4073: a computation came back to a state that was gone.

@@ -229,15 +229,15 @@ impl Puppet {
         self.iv = Iv::phase1(prf(), cipher(), &self.public_i, &self.public_r);
     }
 
-    /// Answers the main mode that `host`, side 0 of the stage, has begun with `message_1`; returns what it says then:
-    /// message 1 of quick mode.
-    pub(crate) fn respond(
+    /// Answers the main mode that `host`, side 0 of the stage, has begun with `message_1`, until it has said who it is: the
+    /// keys are there, and message 6 is not said.
+    pub(crate) fn hear_5(
         &mut self,
         host: &mut Host<'_>,
         config: &Config<'_>,
         now: u64,
         message_1: &[u8],
-    ) -> Vec<u8> {
+    ) {
         let mut say = |message: &[u8]| {
             host.receive(now, config, path_from(0), message).unwrap();
             host.turn(now, config).remove(0).1
@@ -257,15 +257,28 @@ impl Puppet {
         (self.public_r, self.nonce_r) = (public, nonce);
         let shared = power(&self.private, Some(&self.public_i));
         self.derive(&shared);
-        let message_5 = say(&message_4);
-        let iv = self.iv.next(&message_5).unwrap();
+        self.iv = self.iv.next(&say(&message_4)).unwrap();
+    }
+
+    /// Answers the main mode that `host`, side 0 of the stage, has begun with `message_1`; returns what it says then:
+    /// message 1 of quick mode.
+    pub(crate) fn respond(
+        &mut self,
+        host: &mut Host<'_>,
+        config: &Config<'_>,
+        now: u64,
+        message_1: &[u8],
+    ) -> Vec<u8> {
+        self.hear_5(host, config, now, message_1);
         let id = id_address(1);
         let hash = self.transcript().hash_r(prf(), &self.skeyid, &id).as_slice().to_vec();
         let exchange = ExchangeType::IDENTITY_PROTECTION;
         let head = header(self.cookies, exchange, 0, Flags::ENCRYPTION);
-        let message_6 = self.seal(&head, iv, &[(PayloadType::ID, id), (PayloadType::HASH, hash)]);
-        self.iv = iv.next(&message_6).unwrap();
-        say(&message_6)
+        let message_6 =
+            self.seal(&head, self.iv, &[(PayloadType::ID, id), (PayloadType::HASH, hash)]);
+        self.iv = self.iv.next(&message_6).unwrap();
+        host.receive(now, config, path_from(0), &message_6).unwrap();
+        host.turn(now, config).remove(0).1
     }
 
     /// Message 2 of quick mode, in answer to `message_1`, with these identities.
