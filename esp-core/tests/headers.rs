@@ -561,17 +561,23 @@ fn resign(esp: &mut [u8]) {
 /// RFC 4303 §2.6: a dummy is as long as the others of its SA, and nothing of its outer header tells it from them.
 #[test]
 fn a_dummy_looks_like_the_others() {
-    let tunnel = TunnelOptions {
+    let tunnel = |dont_fragment| TunnelOptions {
         dscp: Dscp::Set(46),
-        dont_fragment: DontFragment::Set,
+        dont_fragment,
         pad_to: 700,
         mtu: 1400,
         ttl: 17,
         ..TunnelOptions::DEFAULT
     };
-    for framing in [Framing::Ip, Framing::Esp] {
+    for (framing, fragments) in [
+        (Framing::Ip, DontFragment::Set),
+        (Framing::Ip, DontFragment::Clear),
+        (Framing::Esp, DontFragment::Set),
+        (Framing::Esp, DontFragment::Clear),
+    ] {
         let sa = params(AES_SHA1, V4, UDP, A, 0x1000);
-        let mut sa = OutboundSa::new(sa, &mut rng()).expect("valid").with(tunnel, framing);
+        let sa = OutboundSa::new(sa, &mut rng()).expect("valid");
+        let mut sa = sa.with(tunnel(fragments), framing);
         let mut other = [0; 1200];
         let inner = udp_v4(100, 0);
         other[200..200 + inner.len()].copy_from_slice(&inner);
