@@ -1,4 +1,6 @@
-use esp_core::{FromPacket, Policy, Protect, Protocol, TunnelOptions};
+use esp_core::{
+    Aead, BlockCipher, FromPacket, Integrity, Policy, Protect, Protocol, Transform, TunnelOptions,
+};
 
 use super::*;
 
@@ -284,4 +286,25 @@ fn a_path_of_limited_size_limits_what_is_sealed() {
     let protect = Protect { from_packet: FromPacket::NOTHING, tunnel };
     assert_eq!(site.policies[0].policy, Policy::Protect(protect));
     assert_eq!(mistake("[local]\n", "[local]\npath_mtu = 575\n").1, "path_mtu is below 576");
+}
+
+#[test]
+fn esp_algorithms_by_name() {
+    let sha256 = Integrity::HmacSha256_128;
+    for (name, transform, esn) in [
+        ("aes192-sha256", Transform::CbcHmac(BlockCipher::Aes192, sha256), false),
+        ("null-sha256-esn", Transform::NullHmac(sha256), true),
+        ("aes128gcm16", Transform::Aead(Aead::Aes128Gcm16), false),
+        ("aes192gcm16-esn", Transform::Aead(Aead::Aes192Gcm16), true),
+        ("aes256gcm16", Transform::Aead(Aead::Aes256Gcm16), false),
+        ("aes128gmac", Transform::Aead(Aead::Aes128Gmac), false),
+        ("aes192gmac", Transform::Aead(Aead::Aes192Gmac), false),
+        ("aes256gmac-esn", Transform::Aead(Aead::Aes256Gmac), true),
+        ("chacha20poly1305", Transform::Aead(Aead::ChaCha20Poly1305), false),
+    ] {
+        let text = SMALL.replace("[\"aes128-sha256\"]", &format!("[\"{name}\"]"));
+        let site = parse(&text).expect(name);
+        let proposal = site.peers[0].children[0].proposals[0];
+        assert_eq!((proposal.transform, proposal.esn), (transform, esn), "{name}");
+    }
 }

@@ -306,11 +306,15 @@ fn esp(text: &str) -> Result<EspProposal, String> {
             "aes128gcm16" => Transform::Aead(Aead::Aes128Gcm16),
             "aes192gcm16" => Transform::Aead(Aead::Aes192Gcm16),
             "aes256gcm16" => Transform::Aead(Aead::Aes256Gcm16),
+            "aes128gmac" => Transform::Aead(Aead::Aes128Gmac),
+            "aes192gmac" => Transform::Aead(Aead::Aes192Gmac),
+            "aes256gmac" => Transform::Aead(Aead::Aes256Gmac),
             "chacha20poly1305" => Transform::Aead(Aead::ChaCha20Poly1305),
             _ => {
                 return Err(format!(
                     "{text:?} is neither CIPHER-INTEGRITY, as in aes128-sha256, nor aes128gcm16, aes192gcm16, \
-                     aes256gcm16, chacha20poly1305; encryption without integrity is not offered"
+                     aes256gcm16, chacha20poly1305, nor, without encryption, null-INTEGRITY, aes128gmac, aes192gmac, \
+                     aes256gmac; encryption without integrity is not offered"
                 ));
             }
         },
