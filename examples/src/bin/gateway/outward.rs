@@ -183,9 +183,12 @@ impl<'s> Outward<'s> {
     }
 
     /// Tells the sender of a packet that did not fit the path how large packets may be (RFC 4301 §8.2.1). The error comes in
-    /// the name of the packet's destination: from the device the system takes none that claims to come from itself.
+    /// the name of the packet's destination: from the device the system takes none that claims to come from
+    /// itself. It cannot come from a group: of packets to one nothing is said.
     fn tell_size(&mut self, packet: &[u8], mtu: u16) {
-        let Some(view) = View::of(packet) else { return };
+        let Some(view) = View::of(packet).filter(|view| !view.destination.is_multicast()) else {
+            return;
+        };
         let mut reply = [0; 1280];
         let len = too_big_reply(packet, mtu, view.destination, &mut reply);
         if let Some(reply) = len.and_then(|len| reply.get(..len)) {
