@@ -340,8 +340,9 @@ impl<'s> Endpoint<'s> {
             return Some(Event::ChildSaOutboundGone { child, outbound });
         }
         if let (true, child_sa::Phase::Down(reason)) = (sa.pending.down, sa.phase) {
+            let config = sa.config;
             self.store.children.release(index);
-            return Some(Event::ChildSaDown { child, peer, inbound, outbound, reason });
+            return Some(Event::ChildSaDown { child, peer, config, inbound, outbound, reason });
         }
         None
     }

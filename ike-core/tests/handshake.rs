@@ -506,13 +506,13 @@ fn deleting_takes_everything_down_on_both_sides() {
             assert_eq!(host.endpoint.child_sas().count(), 0);
             assert_eq!(host.endpoint.poll_timeout(), None);
         }
-        let reason = |host: &Host<'_>| {
+        let down = |host: &Host<'_>| {
             host.events.iter().find_map(|event| match event {
-                Event::ChildSaDown { reason, .. } => Some(*reason),
+                Event::ChildSaDown { config, reason, .. } => Some((*config, *reason)),
                 _ => None,
             })
         };
-        assert_eq!(reason(a), Some(DownReason::Requested));
-        assert_eq!(reason(b), Some(DownReason::PeerDeleted));
+        assert_eq!(down(a), Some((ChildId(1), DownReason::Requested)));
+        assert_eq!(down(b), Some((ChildId(1), DownReason::PeerDeleted)));
     });
 }

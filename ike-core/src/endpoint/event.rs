@@ -126,6 +126,8 @@ pub enum Event {
         child: ChildSaHandle,
         /// With whom.
         peer: PeerId,
+        /// Which entry of the peer's configuration.
+        config: ChildId,
         /// Our SPI.
         inbound: Spi,
         /// The peer's SPI.
