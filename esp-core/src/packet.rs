@@ -143,6 +143,7 @@ mod tests {
         assert!(PacketBuf::new(&mut buffer, reversed).is_none());
         let packet = PacketBuf::new(&mut buffer, 2..6).expect("inside");
         assert_eq!((packet.headroom(), packet.len(), packet.tailroom()), (2, 4, 2));
+        assert_eq!(std::format!("{packet:?}"), "PacketBuf(2..6 of 8)");
     }
 
     #[test]
@@ -161,8 +162,8 @@ mod tests {
         let mut buffer = [0; 8];
         let mut packet = PacketBuf::new(&mut buffer, 2..6).expect("inside");
         packet.cut(1, 2);
-        assert_eq!(packet.range(), 3..5);
+        assert_eq!((packet.range(), packet.is_empty()), (3..5, false));
         packet.cut(9, 9);
-        assert_eq!(packet.range(), 5..5);
+        assert_eq!((packet.range(), packet.is_empty()), (5..5, true));
     }
 }

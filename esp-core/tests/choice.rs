@@ -240,6 +240,7 @@ fn classes_of_service_have_an_sa_each() {
         a.set_policies(&[entry]).expect("valid");
         let voice = DscpSet::of(&[46, 44]).expect("valid");
         assert_eq!(DscpSet::of(&[1, 64]), None);
+        assert!(DscpSet::of(&[63]).is_some_and(|last| last.contains(0xff) && !last.contains(0xf8)));
         let mut install = |owner: u32, dscp| {
             let mut sa = params(AES_SHA1, V4, Encap::None, owner.into(), 0x1000 + owner);
             sa.dscp = dscp;

@@ -218,7 +218,7 @@ fn the_udp_checksum_of_encapsulation() {
             let mut one = Buffer::new(&udp_v4(len, 0));
             assert!(matches!(one.outbound(&mut a), Outbound::Send { .. }));
             assert_ne!(one.bytes()[46..48], [0, 0]);
-            assert_eq!(udp_checksum(one.bytes()), 0, "{transform}");
+            assert_eq!(inner_checksum(one.bytes()), 0, "{transform}");
 
             // And in a batch, where it is written elsewhere.
             let inner = udp_v4(len, 0);
@@ -229,7 +229,7 @@ fn the_udp_checksum_of_encapsulation() {
                 .map(|memory| PacketBuf::new(memory, range.clone()).expect("inside"))
                 .collect();
             a.outbound_batch(&mut packets, &mut [Outbound::Bypass; 3]);
-            assert!(packets.iter().all(|packet| udp_checksum(packet.packet()) == 0));
+            assert!(packets.iter().all(|packet| inner_checksum(packet.packet()) == 0));
         }
     }
     let mut tables = (Tables::new(), Tables::new());

@@ -21,7 +21,7 @@ fn every_test_that_the_manual_names_exists() {
 #[test]
 fn every_mutant_that_survives_is_explained() {
     let mutants = mutants::mutants_counted_in("src/manual/mutants.md");
-    assert!(mutants > 400, "the manual has lost its mutants: {mutants}");
+    assert!(mutants > 1100, "the manual has lost its mutants: {mutants}");
     let named = named::tests_named_in("src/manual/mutants.md");
     assert!(named > 4, "the manual has lost its tests: {named}");
 }

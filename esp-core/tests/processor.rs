@@ -90,21 +90,52 @@ fn transport_mode_between_two_hosts() {
     }
 }
 
-/// RFC 3948 §3.1.2: a NAT has rewritten the outer source, and the checksum inside was made over the old one.
+/// RFC 3948 §3.1.2: a NAT has rewritten the outer source, and the checksum inside was made over the old one. UDP over IPv4
+/// may have none, and other protocols have none over addresses.
 #[test]
 fn transport_mode_through_a_nat_renews_the_checksum() {
-    let mut tables = (Tables::new(), Tables::new());
-    let (mut a, mut b) = hosts(&mut tables, Settings::DEFAULT, V4, UDP);
-    let mut buffer = Buffer::new(&udp_between(V4.0, V4.1, 51));
-    assert!(matches!(buffer.outbound(&mut a), Outbound::Send { .. }));
-    let nat = [198, 51, 100, 7];
-    buffer.bytes_mut()[12..16].copy_from_slice(&nat);
-    buffer.bytes_mut()[20..22].copy_from_slice(&6000_u16.to_be_bytes());
-    let got = buffer.inbound(&mut b, Arrival::Ip);
-    let Inbound::Deliver { outer, .. } = got else { panic!("{got:?}") };
-    assert_eq!(outer.encap, Encap::Udp { local_port: 4500, remote_port: 6000 });
-    assert_eq!(buffer.bytes()[12..16], nat);
-    assert_eq!(udp_checksum(buffer.bytes()), 0);
+    const TCP: u8 = 6;
+    const UDP_INSIDE: u8 = 17;
+    const GRE: u8 = 47;
+    const ICMPV6: u8 = 58;
+    for (ends, protocol, checksum_at) in [
+        (V4, UDP_INSIDE, Some(6)),
+        (V6, UDP_INSIDE, Some(6)),
+        (V4, UDP_INSIDE, None),
+        (V4, TCP, Some(16)),
+        (V6, TCP, Some(16)),
+        (V6, ICMPV6, Some(2)),
+        (V4, GRE, None),
+    ] {
+        let (protocol_at, source, header) =
+            if ends == V4 { (9, 12..16, 20) } else { (6, 8..24, 40) };
+        let mut packet = udp_between(ends.0, ends.1, 51);
+        packet[protocol_at] = protocol;
+        packet[header + 6..header + 8].fill(0);
+        if let Some(at) = checksum_at {
+            packet[header + at..header + at + 2].fill(0);
+            let checksum = inner_checksum(&packet);
+            packet[header + at..header + at + 2].copy_from_slice(&checksum.to_be_bytes());
+        }
+        let mut tables = (Tables::new(), Tables::new());
+        let (mut a, mut b) = hosts(&mut tables, Settings::DEFAULT, ends, UDP);
+        let mut buffer = Buffer::new(&packet);
+        assert!(matches!(buffer.outbound(&mut a), Outbound::Send { .. }));
+        let nat = &[198, 51, 100, 7, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12][..source.len()];
+        buffer.bytes_mut()[source.clone()].copy_from_slice(nat);
+        buffer.bytes_mut()[header..header + 2].copy_from_slice(&6000_u16.to_be_bytes());
+        let got = buffer.inbound(&mut b, Arrival::Ip);
+        let Inbound::Deliver { outer, .. } = got else { panic!("{got:?}") };
+        assert_eq!(outer.encap, Encap::Udp { local_port: 4500, remote_port: 6000 });
+        let mut got = buffer.bytes().to_vec();
+        assert_eq!(got[source], *nat);
+        if let Some(at) = checksum_at {
+            assert_eq!(inner_checksum(&got), 0, "{protocol} over {ends:?}");
+            let field = header + at..header + at + 2;
+            got[field.clone()].copy_from_slice(&packet[field]);
+        }
+        assert_eq!(got[header..], packet[header..], "{protocol} over {ends:?}");
+    }
 }
 
 /// HAZARDS: CVE-2020-1749. Policy says protect: without an SA a packet is held and untouched, whatever happened before.
@@ -692,7 +723,9 @@ fn a_warm_restart() {
         assert!(matches!(send(&mut a).1.inbound(&mut b, Arrival::Ip), Inbound::Deliver { .. }));
     }
     let out = a.export_outbound(A, 8, 5).expect("installed");
-    let inn = b.inbound_sas().next().expect("installed").export(5);
+    let running = b.inbound_sas().next().expect("installed");
+    let (inn, carried) = (running.export(5), running.counters());
+    assert_eq!((carried.packets, carried.bytes), (3, 3 * 96));
     let after: Vec<_> = (0..8).map(|_| send(&mut a)).collect();
     assert!(after.iter().all(|(verdict, _)| matches!(verdict, Outbound::Send { .. })));
     // The ninth waits, in the buffer and not in clear, until there is another export.
@@ -720,6 +753,7 @@ fn a_warm_restart() {
         .expect("valid");
     let peer = || params(AES_SHA1, (V4.1, V4.0), Encap::None, B, 0x1000);
     b.import_inbound(peer(), &inn, 5, 6).expect("fits");
+    assert_eq!(b.inbound_sas().next().expect("installed").counters(), carried);
     let verdicts: Vec<_> =
         after.into_iter().map(|(_, mut buffer)| buffer.inbound(&mut b, Arrival::Ip)).collect();
     // Three were seen, six given up: the last two of the eight are new.
@@ -735,9 +769,22 @@ fn a_warm_restart() {
     for len in 0..out.len() {
         assert_eq!(import(&out[..len], 5), Err(StateError::Format));
     }
-    let mut other = peer();
-    other.replay_window = 128;
-    assert_eq!(InboundSa::import(other, &inn, 5, 0).map(drop), Err(StateError::OtherSa));
+    let changes: [fn(&mut SaParams); 5] = [
+        |sa| sa.replay_window = 128,
+        |sa| sa.esn = true,
+        |sa| sa.transform = Transform::NullHmac(Integrity::HmacSha1_96),
+        |sa| sa.transform = Transform::CbcHmac(BlockCipher::Aes128, Integrity::HmacSha256_128),
+        |sa| sa.transform = Transform::CbcHmac(BlockCipher::Aes256, Integrity::HmacSha1_96),
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let (mut ours, mut theirs) = (sa(), peer());
+        change(&mut ours);
+        change(&mut theirs);
+        assert_eq!(InboundSa::import(theirs, &inn, 5, 0).map(drop), Err(StateError::OtherSa));
+        // What goes out has no window.
+        let imported = OutboundSa::import(ours, &out, 5, &mut rng()).map(drop);
+        assert_eq!(imported, if at == 0 { Ok(()) } else { Err(StateError::OtherSa) });
+    }
     let mut impossible = out;
     impossible[24] = 1;
     assert_eq!(import(&impossible, 5), Err(StateError::Numbers));

@@ -146,10 +146,14 @@ fn debug_output_tells_no_keys() {
     let outbound = a.outbound_sas().map(|sa| (format!("{sa:?}"), "OutboundSa", 0x1000));
     for (text, name, spi) in inbound.chain(outbound) {
         assert!(text.starts_with(name) && text.contains("packets: 0"), "{text}");
+        assert!(text.contains(&format!("spi: Spi(0x{spi:08x})")), "{text}");
+        assert!(text.contains("dscp: ALL"), "{text}");
         let keys = params(AES_SHA1, V4, Encap::None, A, spi).keys;
         let key = format!("{:?}", &keys.as_slice()[..4]);
         assert!(!text.contains(key.trim_matches(['[', ']'])), "{text}");
+        assert_eq!(format!("{keys:?}"), "KeyMaterial(36 bytes)");
     }
+    assert_eq!(format!("{:?}", DscpSet::of(&[46, 8]).expect("valid")), "{8, 46}");
 }
 
 /// A status program sees the window, the size of the path, and which SA has come to its end.

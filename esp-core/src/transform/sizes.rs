@@ -109,5 +109,9 @@ mod tests {
         for (needed, slot) in [(seal, size_of::<SealKeys>()), (open, size_of::<OpenKeys>())] {
             assert!((needed..=needed + 64).contains(&slot), "{needed} of {slot}");
         }
+        for transform in all {
+            let expanded = transform.seal_keys_len().min(transform.open_keys_len());
+            assert!(expanded >= transform.key_material_len(), "{transform}");
+        }
     }
 }

@@ -95,4 +95,18 @@ mod tests {
     fn an_odd_byte_is_the_high_half() {
         assert_eq!(Checksum::default().add(&[0x12]).finish(), !0x1200);
     }
+
+    /// RFC 768: in UDP zero means that there is none.
+    #[test]
+    fn a_sum_of_zero_has_another_form_in_udp_alone() {
+        let [from, to] = [1, 2].map(|host| IpAddr::from([192, 0, 2, host]));
+        for (protocol, expected) in [(crate::wire::udp::PROTOCOL, [0xff; 2]), (6, [0; 2])] {
+            let mut payload = [7, 7, 7, 7, 7, 7, 0, 0, 7, 7, 0, 0];
+            write(&mut payload, 6, from, to, protocol);
+            // With its own checksum among the data nothing is left for the field.
+            payload.copy_within(6..8, 10);
+            write(&mut payload, 6, from, to, protocol);
+            assert_eq!(payload[6..8], expected);
+        }
+    }
 }

@@ -193,7 +193,10 @@ mod tests {
                 assert_eq!(sum.add(icmp).finish(), 0);
                 // No error about an error.
                 assert_eq!(too_big_reply(&reply[..len], 100, own, &mut [0; 1280]), None);
-                assert_eq!(too_big_reply(&big, 1234, own, &mut [0; 40]), None);
+                let least = ip.payload_at + 8 + 28;
+                for (room, expected) in [(40, None), (least - 1, None), (least, Some(least))] {
+                    assert_eq!(too_big_reply(&big, 1234, own, &mut reply[..room]), expected);
+                }
             }
         }
     }
@@ -218,6 +221,14 @@ mod tests {
         assert_eq!(too_big_reply(&later, 1400, OWN.1, &mut reply), None);
         later[7] = 9;
         assert_eq!(too_big_reply(&later, 1400, OWN.0, &mut reply), None);
+        // Nor does a later fragment tell of anything, though what it holds may look like an error.
+        let len = too_big_reply(&packet(OWN.0, host, 17, 1500), 1400, OWN.0, &mut reply);
+        let error = &mut reply[..len.expect("may be sent")];
+        for (offset, tells) in [(0, true), (9, false)] {
+            error[7] = offset;
+            let ip = Ip::parse(error).expect("a packet");
+            assert_eq!(parse_error(&ip, error).is_some(), tells);
+        }
         assert_eq!(too_big_reply(&[], 1400, OWN.0, &mut reply), None);
     }
 }

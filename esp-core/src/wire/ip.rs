@@ -416,6 +416,25 @@ mod tests {
         assert_eq!(Checksum::default().add(&again[..20]).finish(), 0);
     }
 
+    #[test]
+    fn the_checksum_of_a_new_header_is_right_whatever_its_sum() {
+        for identification in 0..=u16::MAX {
+            let mut header = [0; V4_HEADER_LEN];
+            NewHeader {
+                source: &Ipv4Addr::new(192, 0, 2, 1).into(),
+                destination: &Ipv4Addr::new(192, 0, 2, 2).into(),
+                traffic_class: 0,
+                dont_fragment: false,
+                identification,
+                flow_label: 0,
+                ttl: 64,
+                protocol: 50,
+            }
+            .emit(&mut header);
+            assert_eq!(Checksum::default().add(&header).finish(), 0, "{identification}");
+        }
+    }
+
     /// CVE-2026-31472 and its kin: lengths of nothing, less than a header, more than there is.
     #[test]
     fn lengths_that_cannot_be_are_refused() {
@@ -451,6 +470,13 @@ mod tests {
         assert_eq!((ip.protocol, ip.payload_at, ip.protocol_at), (17, 72, 64));
         // Destination options behind the routing header are the destination's: they go inside.
         assert_eq!((ip.esp_at, ip.esp_protocol_at), (64, 48));
+        // An error quotes less than all of a packet, and over IPv4 these numbers are protocols like any other.
+        let cut = Ip::parse_cut(&packet[..74]).expect("whole headers");
+        assert_eq!((cut.protocol, cut.payload_at, cut.total_len), (17, 72, 74));
+        assert!(Ip::parse_cut(&packet[..71]).is_none());
+        let four = hex!("450000180000000040000a000a0000010a000002");
+        let cut = Ip::parse_cut(&four).expect("a whole header");
+        assert_eq!((cut.protocol, cut.payload_at, cut.total_len), (0, 20, 20));
     }
 
     /// CVE-2022-34718: fragment headers in every place.

@@ -61,7 +61,7 @@ fn i13_two_clients_behind_one_nat() {
         let Inbound::Deliver { owner, outer, .. } = verdict else { panic!("{verdict:?}") };
         assert_eq!((owner, outer.encap), (B + at as u64, seen(seen_at)));
         assert_eq!(buffer.bytes()[12..16], [198, 51, 100, 7]);
-        assert_eq!(udp_checksum(buffer.bytes()), 0);
+        assert_eq!(inner_checksum(buffer.bytes()), 0);
     }
     // A third one that differs in nothing but the port it is seen at takes nobody's place either.
     b.install_outbound(sa(0x2002, B + 2, 6002, 1701), &mut rng()).expect("valid");

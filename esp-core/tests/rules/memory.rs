@@ -94,7 +94,7 @@ fn install(
     }
 }
 
-fn use_all(processor: &mut Processor<'_>, transform: Transform, packets: usize) {
+fn use_all(processor: &mut Processor<'_>, transform: Transform, packets: usize, batches: bool) {
     let mut peer = OutboundSa::new(
         random_keys(SaParams {
             selectors: tunnel_selectors(false),
@@ -104,7 +104,14 @@ fn use_all(processor: &mut Processor<'_>, transform: Transform, packets: usize) 
     )
     .unwrap();
     for _ in 0..packets {
-        let _ = Buffer::new(&udp_v4(200, 0)).outbound(processor);
+        if batches {
+            let mut memory = [&[0; 200][..], &udp_v4(200, 0), &[0; 200][..]].concat();
+            let end = memory.len() - 200;
+            let mut one = [PacketBuf::new(&mut memory, 200..end).unwrap()];
+            processor.outbound_batch(&mut one, &mut [Outbound::Bypass]);
+        } else {
+            let _ = Buffer::new(&udp_v4(200, 0)).outbound(processor);
+        }
         let inner = udp_between(ip("10.2.0.1"), ip("10.1.0.1"), 100);
         let mut memory = [&[0; 200][..], &inner, &[0; 200][..]].concat();
         let end = 200 + inner.len();
@@ -122,7 +129,7 @@ fn a_removed_sa_leaves_nothing() {
         let mut processor = processor(watched.tables);
         let before = bytes(watched.address);
         install(&mut processor, transform, Lifetime::UNLIMITED, &[A, B]);
-        use_all(&mut processor, transform, 3);
+        use_all(&mut processor, transform, 3, false);
         assert_eq!((processor.stats().sent, processor.stats().delivered), (3, 3), "{transform:?}");
         let found = secrets(&bytes(watched.address)).len();
         assert!(found >= 3, "{transform:?}: the search finds {found}");
@@ -139,7 +146,8 @@ fn a_removed_sa_leaves_nothing() {
 /// An SA at its hard limit stays in the table, until it is removed, without its keys.
 #[test]
 fn an_expired_sa_keeps_no_key() {
-    for transform in transforms() {
+    for (transform, batches) in transforms().into_iter().flat_map(|one| [(one, false), (one, true)])
+    {
         let watched = Watched::new();
         let mut processor = processor(watched.tables);
         let before = bytes(watched.address);
@@ -148,7 +156,7 @@ fn an_expired_sa_keeps_no_key() {
         let mut keys = secrets(&bytes(watched.address));
         keys.retain(|range| before[range.clone()].iter().all(|byte| *byte == 0));
         assert!(!keys.is_empty(), "{transform:?}: the search finds nothing");
-        use_all(&mut processor, transform, 3);
+        use_all(&mut processor, transform, 3, batches);
         assert_eq!((processor.stats().sent, processor.stats().delivered), (2, 2), "{transform:?}");
         assert_eq!(processor.inbound_sas().count() + processor.outbound_sas().count(), 2);
         let after = bytes(watched.address);
@@ -168,7 +176,7 @@ fn a_dropped_processor_leaves_no_key() {
         let mut processor = processor(watched.tables);
         let before = bytes(watched.address);
         install(&mut processor, transform, Lifetime::UNLIMITED, &[A, B]);
-        use_all(&mut processor, transform, 3);
+        use_all(&mut processor, transform, 3, false);
         drop(processor);
         assert!(bytes(watched.address) == before, "{transform:?}");
     }

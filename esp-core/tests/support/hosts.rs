@@ -258,14 +258,15 @@ pub(crate) fn header_checksum(packet: &[u8]) -> u16 {
     fold(sum(&packet[..20]))
 }
 
-/// 0 if the checksum of a UDP packet without options or extension headers is right.
-pub(crate) fn udp_checksum(packet: &[u8]) -> u16 {
-    let (addresses, udp) = if packet[0] >> 4 == 4 {
-        (&packet[12..20], &packet[20..])
+/// 0 if the checksum that UDP, TCP or ICMPv6 has in a packet without options or extension headers is right.
+pub(crate) fn inner_checksum(packet: &[u8]) -> u16 {
+    let (protocol, addresses, payload) = if packet[0] >> 4 == 4 {
+        (packet[9], &packet[12..20], &packet[20..])
     } else {
-        (&packet[8..40], &packet[40..])
+        (packet[6], &packet[8..40], &packet[40..])
     };
-    fold(sum(addresses) + 17 + u32::try_from(udp.len()).expect("short") + sum(udp))
+    let len = u32::try_from(payload.len()).expect("short");
+    fold(sum(addresses) + u32::from(protocol) + len + sum(payload))
 }
 
 /// A UDP packet with `len` bytes of payload and a right checksum.
@@ -299,7 +300,7 @@ pub(crate) fn udp_ports(
         packet.extend(word.to_be_bytes());
     }
     packet.extend((0..len).map(|at| u8::try_from((at * 89 + 3) % 253).expect("small")));
-    let checksum = udp_checksum(&packet);
+    let checksum = inner_checksum(&packet);
     packet[at + 6..at + 8].copy_from_slice(&checksum.to_be_bytes());
     packet
 }
