@@ -192,8 +192,23 @@ static void run(uint64_t milliseconds)
 	clock_ms = end;
 }
 
+/* What the chapter before has cost, where that can be told. */
+static void measures(void)
+{
+	uint32_t instructions = platform_instructions(), stack = platform_stack();
+
+	if (stack == 0)
+		return;
+	platform_print("(both routers: ");
+	print_number(instructions / 1000);
+	platform_print(" thousand instructions; at most ");
+	print_number(stack);
+	platform_print(" bytes of stack so far)\n");
+}
+
 static void chapter(const char *text)
 {
+	measures();
 	platform_print("\n");
 	platform_print(text);
 	platform_print("\n");

@@ -15,3 +15,13 @@ void platform_print(const char *text)
 {
 	fputs(text, stdout);
 }
+
+uint32_t platform_instructions(void)
+{
+	return 0;
+}
+
+uint32_t platform_stack(void)
+{
+	return 0;
+}

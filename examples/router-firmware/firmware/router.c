@@ -126,7 +126,7 @@ bool router_round(struct router *router)
 	struct ipsec_event event;
 	while (ipsec_event(&router->vpn, now, &event) == IPSEC_MORE) {
 		port_log(router->port, event.text);
-		if (event.type == IPSEC_CHILD_UP)
+		if (event.kind == IPSEC_CHILD_UP)
 			release(router, now);
 		busy = true;
 	}

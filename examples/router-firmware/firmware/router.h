@@ -11,7 +11,7 @@
 
 #define ROUTER_MTU 1500 /* bytes of the largest packet of either side */
 #define ROUTER_HELD 4   /* packets that may wait for an SA */
-#define ROUTER_WORK 64  /* modular multiplications a round: about 6 ms at 168 MHz */
+#define ROUTER_WORK 16  /* modular multiplications a round: about 9 ms at 168 MHz */
 
 struct router_held {
 	uint16_t length;

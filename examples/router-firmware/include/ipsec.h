@@ -66,7 +66,7 @@ extern "C" {
 
 /* Bytes of a `struct ipsec`. If the library needs more it does not compile, and the error says how many. */
 #define IPSEC_SIZE_64        57344 /* on a 64-bit machine */
-#define IPSEC_SIZE_32        57344 /* on a 32-bit machine */
+#define IPSEC_SIZE_32        55296 /* on a 32-bit machine */
 #if UINTPTR_MAX > 0xffffffffu
 #define IPSEC_SIZE IPSEC_SIZE_64
 #else
@@ -189,7 +189,7 @@ struct ipsec_selectors {
 };
 
 /* Who somebody is (RFC 2407 section 4.6.2). */
-enum ipsec_identity_type {
+enum ipsec_identity_kind {
 	IPSEC_ID_ADDRESS = 0, /* the address of the peer's configuration; no data */
 	IPSEC_ID_FQDN = 1,    /* a host's name */
 	IPSEC_ID_USER = 2,    /* user@name */
@@ -197,7 +197,7 @@ enum ipsec_identity_type {
 };
 
 struct ipsec_identity {
-	uint8_t type;
+	uint8_t kind;
 	const void *data;
 	size_t length;
 };
@@ -344,7 +344,7 @@ struct ipsec_datagram {
 /* The next datagram: IPSEC_MORE, or IPSEC_DONE if there is none. */
 int ipsec_poll(struct ipsec *ipsec, struct ipsec_datagram *datagram);
 
-enum ipsec_event_type {
+enum ipsec_event_kind {
 	IPSEC_PEER_UP = 1,    /* phase 1 is done: the peer is authenticated */
 	IPSEC_PEER_DOWN = 2,  /* an IKE SA ended; after a renewal the peer has another */
 	IPSEC_PEER_MOVED = 3, /* its NAT shows it at another address or port */
@@ -355,7 +355,7 @@ enum ipsec_event_type {
 };
 
 struct ipsec_event {
-	uint32_t type;
+	uint32_t kind;
 	uint32_t peer;             /* your numbers; 0 where there is none */
 	uint32_t child;
 	uint32_t spi_in, spi_out;  /* of a child's SAs */
@@ -374,7 +374,7 @@ uint64_t ipsec_deadline(const struct ipsec *ipsec);
 int ipsec_timeout(struct ipsec *ipsec, uint64_t now);
 
 /*
- * Computes for at most `budget` modular multiplications, one of which takes a Cortex-M4 some 15 000 instructions with
+ * Computes for at most `budget` modular multiplications, one of which takes a Cortex-M4 some 75 000 instructions with
  * IPSEC_MODP2048; a curve is not divided. IPSEC_MORE while there is something left.
  */
 int ipsec_work(struct ipsec *ipsec, uint64_t now, uint32_t budget);

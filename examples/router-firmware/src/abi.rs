@@ -24,8 +24,13 @@ macro_rules! structures {
             }
         )*
 
-        // Closed by a 0: the test sees a structure that it does not know.
-        const LAYOUT: &[usize] = &[$(size_of::<$name>(), $(offset_of!($name, $field),)*)* 0];
+        const LAYOUT: &[Place] = &[
+            $(
+                Place::new("sizeof", size_of::<$name>()),
+                $(Place::new(stringify!($field), offset_of!($name, $field)),)*
+            )*
+            Place::new("", 0),
+        ];
     };
 }
 
@@ -112,15 +117,32 @@ structures! {
     }
 }
 
-/// Each structure's size and the offsets of its fields, in the order in which they stand here. For `tests/layout.c`; no
-/// part of the interface, and no firmware that does not name it links it.
+/// Each structure's size and its fields' offsets, in the order in which they stand here, and an empty name at the end.
+/// For `tests/layout.c`; no part of the interface, and no firmware that does not name it links it.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "a name of C")]
-pub static ipsec_layout: [usize; LAYOUT.len()] = {
-    let mut table = [0; LAYOUT.len()];
+pub static ipsec_layout: [Place; LAYOUT.len()] = {
+    let mut table = [Place::new("", 0); LAYOUT.len()];
     table.copy_from_slice(LAYOUT);
     table
 };
+
+/// A line of it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Place {
+    name: [u8; 24],
+    bytes: usize,
+}
+
+impl Place {
+    const fn new(field: &str, bytes: usize) -> Self {
+        let mut name = [0; 24];
+        // A name too long for it does not compile.
+        name.split_at_mut(field.len()).0.copy_from_slice(field.as_bytes());
+        Self { name, bytes }
+    }
+}
 
 /// What a call that is in order answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,17 +1,21 @@
 /* The header's structures are those that the library was compiled with: sizes and offsets, field by field. */
+#include <string.h>
+
 #include "check.h"
 #include "ipsec.h"
 
+struct place {
+	char name[24];
+	size_t bytes;
+};
+
 /* The library's view, in the order of src/abi.rs. */
-extern const size_t ipsec_layout[];
+extern const struct place ipsec_layout[];
 
-#define SIZE(type) { "sizeof " #type, sizeof(struct type) }
-#define FIELD(type, field) { #type "." #field, offsetof(struct type, field) }
+#define SIZE(type) { "sizeof", sizeof(struct type) }
+#define FIELD(type, field) { #field, offsetof(struct type, field) }
 
-static const struct {
-	const char *what;
-	size_t value;
-} layout[] = {
+static const struct place layout[] = {
 	SIZE(ipsec_address),
 	FIELD(ipsec_address, family),
 	FIELD(ipsec_address, bytes),
@@ -37,7 +41,7 @@ static const struct {
 	FIELD(ipsec_selectors, local_port),
 	FIELD(ipsec_selectors, remote_port),
 	SIZE(ipsec_identity),
-	FIELD(ipsec_identity, type),
+	FIELD(ipsec_identity, kind),
 	FIELD(ipsec_identity, data),
 	FIELD(ipsec_identity, length),
 	SIZE(ipsec_peer),
@@ -90,7 +94,7 @@ static const struct {
 	FIELD(ipsec_datagram, data),
 	FIELD(ipsec_datagram, length),
 	SIZE(ipsec_event),
-	FIELD(ipsec_event, type),
+	FIELD(ipsec_event, kind),
 	FIELD(ipsec_event, peer),
 	FIELD(ipsec_event, child),
 	FIELD(ipsec_event, spi_in),
@@ -105,15 +109,16 @@ static const struct {
 	FIELD(ipsec_stats, ike_sas),
 	FIELD(ipsec_stats, child_sas),
 	FIELD(ipsec_stats, exchanges),
-	{ "all", 0 },
+	{ "", 0 },
 };
 
 void test_layout(void)
 {
 	for (size_t i = 0; i < sizeof layout / sizeof layout[0]; i++) {
-		if (layout[i].value != ipsec_layout[i]) {
-			fprintf(stderr, "%s: %zu in the header, %zu in the library\n", layout[i].what, layout[i].value,
-			        ipsec_layout[i]);
+		const struct place *header = &layout[i], *library = &ipsec_layout[i];
+		if (strcmp(header->name, library->name) != 0 || header->bytes != library->bytes) {
+			fprintf(stderr, "layout %zu: %s %zu in the header, %s %zu in the library\n", i, header->name,
+			        header->bytes, library->name, library->bytes);
 			exit(1);
 		}
 	}

@@ -166,7 +166,7 @@ static void configurations(void)
 	REFUSED(a->peer.local.family = 0, IPSEC_ERR_ADDRESS);
 	REFUSED(a->peer.nat_traversal = 3, IPSEC_ERR_CONFIG);
 	REFUSED(a->peer.lifetime_seconds = 59, IPSEC_ERR_CONFIG);
-	REFUSED(a->peer.local_id.type = IPSEC_ID_FQDN, IPSEC_ERR_CONFIG);
+	REFUSED(a->peer.local_id.kind = IPSEC_ID_FQDN, IPSEC_ERR_CONFIG);
 	REFUSED((a->peer.local_id = (struct ipsec_identity){ IPSEC_ID_USER, "\xff", 1 }), IPSEC_ERR_CONFIG);
 	REFUSED((a->peer.local_id = (struct ipsec_identity){ 9, "a", 1 }), IPSEC_ERR_CONFIG);
 	/* Encryption without integrity, integrity twice. */
@@ -207,12 +207,26 @@ static void random_that_calls_back(void *arg, void *bytes, size_t length)
 	from_callback = ipsec_timeout(&pair.a.ipsec, 0);
 }
 
+static void log_that_calls_back(void *arg, const char *line)
+{
+	(void)arg, (void)line;
+	from_callback = ipsec_timeout(&pair.a.ipsec, 0);
+}
+
 static void callbacks_that_call_back(void)
 {
 	struct ipsec_host host = { random_that_calls_back, NULL, &pair.a };
 
 	CHECK_IS(ipsec_init(&pair.a.ipsec, sizeof pair.a.ipsec, &host, &pair.a.config), IPSEC_DONE);
 	CHECK_IS(ipsec_start(&pair.a.ipsec, 0, 3), IPSEC_DONE);
+	CHECK_IS(from_callback, IPSEC_ERR_BUSY);
+	CHECK_IS(ipsec_close(&pair.a.ipsec), IPSEC_DONE);
+
+	/* While it is being opened, too: a key that can be guessed is worth a line. */
+	host = (struct ipsec_host){ test_host.random, log_that_calls_back, &pair.a };
+	pair.a.peer.psk_length = 15;
+	from_callback = IPSEC_DONE;
+	CHECK_IS(ipsec_init(&pair.a.ipsec, sizeof pair.a.ipsec, &host, &pair.a.config), IPSEC_DONE);
 	CHECK_IS(from_callback, IPSEC_ERR_BUSY);
 	CHECK_IS(ipsec_close(&pair.a.ipsec), IPSEC_DONE);
 }

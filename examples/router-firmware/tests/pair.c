@@ -87,14 +87,14 @@ static bool drive(struct end *end, struct end *other, uint64_t now)
 	while (ipsec_work(&end->ipsec, now, 1000) == IPSEC_MORE)
 		busy = true;
 	while (ipsec_event(&end->ipsec, now, &event) == IPSEC_MORE) {
-		CHECK(event.type < sizeof end->events / sizeof end->events[0]);
-		end->events[event.type]++;
-		if (event.type == IPSEC_CHILD_UP || event.type == IPSEC_CHILD_DOWN) {
+		CHECK(event.kind < sizeof end->events / sizeof end->events[0]);
+		end->events[event.kind]++;
+		if (event.kind == IPSEC_CHILD_UP || event.kind == IPSEC_CHILD_DOWN) {
 			CHECK_IS(event.peer, 7);
 			CHECK_IS(event.child, 3);
 			CHECK(event.spi_in > 255 && event.spi_out > 255);
 		}
-		if (event.type == IPSEC_FAILED)
+		if (event.kind == IPSEC_FAILED)
 			strcpy(end->failure, event.text);
 		busy = true;
 	}

@@ -193,6 +193,24 @@ static void udp_encapsulation(void)
 	close_both();
 }
 
+static void outside_over_ipv6(void)
+{
+	static const struct ipsec_address a = { IPSEC_IPV6, { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 } };
+	static const struct ipsec_address b = { IPSEC_IPV6, { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 } };
+	uint8_t buffer[ROOM];
+
+	pair_configure(&pair);
+	pair.a.peer.local = pair.b.peer.remote = a;
+	pair.a.peer.remote = pair.b.peer.local = b;
+	up();
+	struct ipsec_packet packet = pair_packet(buffer, true);
+	CHECK_IS(ipsec_packet_out(&pair.a.ipsec, pair.now, &packet), IPSEC_SEND);
+	CHECK_IS(packet.buffer[packet.offset] >> 4, 6);
+	CHECK(memcmp(packet.buffer + packet.offset + 8, a.bytes, 16) == 0);
+	CHECK(memcmp(packet.buffer + packet.offset + 24, b.bytes, 16) == 0);
+	close_both();
+}
+
 static void a_packet_too_big_is_answered(void)
 {
 	uint8_t buffer[ROOM], reply[1280];
@@ -259,6 +277,7 @@ void test_tunnels(void)
 	an_end_stops_and_begins_anew();
 	memory_is_wiped();
 	udp_encapsulation();
+	outside_over_ipv6();
 	a_packet_too_big_is_answered();
 	a_peer_from_anywhere();
 	another_configuration_takes_over();
