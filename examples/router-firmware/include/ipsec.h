@@ -91,7 +91,7 @@ enum ipsec_result {
 	IPSEC_SEND = 2,    /* outbound: the packet is protected now, send it outside */
 	IPSEC_DELIVER = 3, /* inbound: it came protected, as policy wants it; hand it to the inside */
 	IPSEC_PASS = 4,    /* policy lets it pass in clear; it is as it was */
-	IPSEC_HOLD = 5,    /* outbound: there is no SA yet, and one is being negotiated; it is as it was */
+	IPSEC_HOLD = 5,    /* outbound: there is no SA yet, and one is asked for; it is as it was */
 	IPSEC_TOO_BIG = 6, /* outbound: sealed it would not fit the path; an ICMP error should tell its sender `mtu` */
 	IPSEC_DROP = 7,    /* it ends here; `why` says why */
 };
@@ -284,8 +284,9 @@ struct ipsec_host {
 int ipsec_init(struct ipsec *ipsec, size_t size, const struct ipsec_host *host, const struct ipsec_config *config);
 
 /*
- * Puts another configuration in the place of the one before, at once. SAs go on; those of peers that are gone end, and
- * traffic whose line is gone is not carried any more. On an error the old configuration stays.
+ * Puts another configuration in the place of the one before, at once. SAs go on, but traffic whose line is gone is not
+ * carried any more, and SAs of a peer that is gone are not renewed: ipsec_stop() ends them before, and tells the peer. On an
+ * error the old configuration stays.
  */
 int ipsec_configure(struct ipsec *ipsec, const struct ipsec_config *config);
 

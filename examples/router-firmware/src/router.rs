@@ -294,9 +294,9 @@ impl Engines<'_> {
     fn apply(&mut self, cx: &mut Context<'_>, event: &Event, path_mtu: u16, host: &Host) {
         match *event {
             Event::ChildSaReady { child, .. } => {
-                let params = self.endpoint.take_inbound(child);
-                let installed = params.map(|params| self.processor.install_inbound(params));
-                if !matches!(installed, Some(Ok(()))) {
+                let Some(params) = self.endpoint.take_inbound(child) else { return };
+                if let Err(error) = self.processor.install_inbound(params) {
+                    host.say(format_args!("SA not installed: {error}"));
                     let _ = self.endpoint.reject_child(cx, child);
                 }
             }

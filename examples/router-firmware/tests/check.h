@@ -24,7 +24,6 @@
 		}                                                                   \
 	} while (0)
 
-void test_layout(void);
 void test_misuse(void);
 void test_tunnels(void);
 

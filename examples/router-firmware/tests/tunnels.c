@@ -81,6 +81,56 @@ static void a_replayed_or_changed_packet_is_dropped(void)
 	close_both();
 }
 
+/* Whatever comes from outside is answered by a verdict, and the tunnel lives on. */
+static void strangers_change_nothing(void)
+{
+	static const uint8_t exchanges[] = { 2, 4, 5, 32 }; /* main, aggressive, informational, quick */
+	uint8_t sealed[ROOM], buffer[ROOM], noise[8];
+	struct ipsec_path path;
+
+	pair_configure(&pair);
+	up();
+	path = (struct ipsec_path){ pair.b.peer.local, pair.b.peer.remote, 500, 500 };
+	struct ipsec_packet genuine = pair_packet(sealed, true);
+	CHECK_IS(ipsec_packet_out(&pair.a.ipsec, pair.now, &genuine), IPSEC_SEND);
+	for (int i = 0; i < 20000; i++) {
+		test_host.random(NULL, noise, sizeof noise);
+		struct ipsec_packet packet = genuine;
+		packet.buffer = buffer;
+		memcpy(buffer, sealed, sizeof buffer);
+		/* A packet with a bit of it changed, the lower half of them cut. */
+		size_t at = packet.offset + (noise[0] + 256u * noise[1]) % packet.length;
+		buffer[at] ^= (uint8_t)(1 << noise[2] % 8);
+		if (noise[3] < 128)
+			packet.length = noise[4] % packet.length;
+		int result = ipsec_packet_in(&pair.b.ipsec, pair.now, &packet);
+		CHECK(result == IPSEC_DROP || (result == IPSEC_DELIVER && at < genuine.offset + 20));
+		/* A message with a header that could be, and noise in it. */
+		path.local_port = noise[5] % 2 ? 500 : 4500;
+		test_host.random(NULL, buffer, sizeof buffer);
+		uint8_t *message = buffer + (path.local_port == 500 ? 0 : 4);
+		size_t length = 28u + noise[6];
+		if (path.local_port != 500)
+			memset(buffer, 0, 4);
+		memset(message + 8, 0, noise[7] % 2 ? 8 : 0);
+		message[16] = noise[7] % 16;
+		message[17] = 0x10;
+		message[18] = exchanges[noise[3] % 4];
+		message[19] = noise[4] % 2;
+		message[24] = message[25] = 0;
+		message[26] = (uint8_t)(length >> 8);
+		message[27] = (uint8_t)length;
+		packet = (struct ipsec_packet){ buffer, ROOM, 0, length + (size_t)(message - buffer), 0, NULL };
+		CHECK_IS(ipsec_datagram_in(&pair.b.ipsec, pair.now, &path, &packet), IPSEC_DONE);
+		pair.now++;
+	}
+	pair_run(&pair, 60000);
+	CHECK_IS(pair_send(&pair, true), IPSEC_DELIVER);
+	CHECK_IS(pair_send(&pair, false), IPSEC_DELIVER);
+	CHECK_IS(pair.b.events[IPSEC_CHILD_DOWN], 0);
+	close_both();
+}
+
 /* Both learn what does not match, each in the way that it can know it. */
 static void a_wrong_key_is_named(void)
 {
@@ -263,6 +313,11 @@ static void another_configuration_takes_over(void)
 	uint8_t buffer[ROOM];
 	struct ipsec_packet packet = pair_packet(buffer, true);
 	CHECK_IS(ipsec_packet_out(&pair.a.ipsec, pair.now, &packet), IPSEC_DROP);
+	struct ipsec_stats stats;
+	pair_run(&pair, 36000000);
+	CHECK_IS(ipsec_stats(&pair.a.ipsec, &stats), IPSEC_DONE);
+	CHECK_IS(stats.ike_sas, 0);
+	CHECK_IS(stats.child_sas, 0);
 	close_both();
 }
 
@@ -270,6 +325,7 @@ void test_tunnels(void)
 {
 	traffic_is_held_before_there_is_an_sa();
 	a_replayed_or_changed_packet_is_dropped();
+	strangers_change_nothing();
 	a_wrong_key_is_named();
 	proposals_that_do_not_match_are_named();
 	keys_are_renewed();
