@@ -3,12 +3,13 @@
 # a tunnel on this computer, and the same two on a Cortex-M4 in QEMU.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH=$HOME/.cargo/bin:$PATH
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 . .ci/bare-metal.sh
-TARGET=thumbv7em-none-eabihf
-sysroot_for "$TARGET"
 
-cd examples/router-firmware
-cargo fmt --check
-cargo clippy --locked --release -- -D warnings
-make --no-print-directory test run
-RUSTFLAGS="--sysroot $SYSROOT" make --no-print-directory CARGO="${CARGO[*]}" arm run-arm
+(cd examples/router-firmware && cargo fmt --check && cargo clippy --locked --release -- -D warnings)
+make --no-print-directory -C examples/router-firmware test run
+
+sysroot_for thumbv7em-none-eabihf
+CARGO_TARGET_DIR=$WORK/target RUSTFLAGS="--sysroot $SYSROOT" \
+    make --no-print-directory -C examples/router-firmware CARGO="${CARGO[*]}" arm run-arm
