@@ -271,3 +271,19 @@ pub(crate) enum Remembered {
     Known,
     Full,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_number_of_dead_peer_detection_has_room_above_it() {
+        let mut liveness = Liveness::default();
+        assert!(!liveness.is_own(0));
+        assert_eq!(liveness.next_sequence(u32::MAX), 0x7fff_ffff);
+        assert_eq!(liveness.next_sequence(u32::MAX), 0x8000_0000);
+        let own = |sequence| liveness.is_own(sequence);
+        assert!(own(0x7fff_ffff) && own(0x8000_0000));
+        assert!(!own(0x7fff_fffe) && !own(0x8000_0001));
+    }
+}

@@ -553,4 +553,20 @@ mod tests {
             assert_eq!(nonce(&message).map(<[u8]>::len), expected);
         }
     }
+
+    #[test]
+    fn every_kind_of_identity_is_read_as_it_is_written() {
+        for identity in [
+            Identity::Address(IpAddr::from([192, 0, 2, 1])),
+            Identity::Address(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])),
+            Identity::Fqdn("gate.example"),
+            Identity::UserFqdn("somebody@gate.example"),
+            Identity::KeyId(&[1, 2, 3]),
+            Identity::Other(IdType(9), &[0x30, 0]),
+        ] {
+            let mut out = [0; ID_BODY_LEN];
+            let body = identity_body(&identity, &mut out).expect("fits");
+            assert_eq!(identity_of(&IdPayload::parse(body, 0).expect("whole")), identity);
+        }
+    }
 }

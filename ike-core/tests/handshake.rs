@@ -320,6 +320,8 @@ fn transport_mode_with_and_without_nat() {
             run(&mut now, 10_000, a, b, config_a, config_b);
             assert_same_keys(a, b);
             assert_eq!(a.inbound.len(), 1, "{:?} {:?}", a.events, b.events);
+            assert!(a.inbound.iter().all(|sa| sa.selectors == child_a[0].selectors));
+            assert!(b.inbound.iter().all(|sa| sa.selectors == child_b[0].selectors));
             for sa in a.inbound.iter().chain(&b.inbound) {
                 assert_eq!(sa.mode, Mode::Transport);
                 assert_eq!(sa.encap != esp_core::Encap::None, force_nat);

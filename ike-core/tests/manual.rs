@@ -18,6 +18,8 @@ fn every_test_that_the_manual_names_exists() {
     assert!(named > 20, "the manual has lost its tests: {named}");
     let named = tests_named_in("src/manual/hazards.md");
     assert!(named > 100, "the manual has lost its tests: {named}");
+    let named = tests_named_in("src/manual/mutants.md");
+    assert!(named > 12, "the manual has lost its tests: {named}");
 }
 
 /// Each line of the hazards names a test, or says why there is none.

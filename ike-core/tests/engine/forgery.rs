@@ -4,11 +4,12 @@ use core::time::Duration;
 
 use ike_core::Path;
 use ike_core::config::{ChildId, Dpd, DpdAction, Phase1Mode};
-use ike_core::error::Failure;
+use ike_core::error::{Discard, Failure, PeerMisbehaved};
 use ike_core::event::{DownReason, Event, Traffic};
+use ike_core::wire::numbers::PayloadType;
 
 use crate::duo::Who::{A, B};
-use crate::duo::{CHILD, Duo, Who, exchange_type};
+use crate::duo::{CHILD, Duo, PEER, Who, exchange_type};
 
 const INFORMATIONAL: u8 = 5;
 const QUICK_MODE: u8 = 32;
@@ -149,4 +150,80 @@ fn an_old_quick_mode_is_not_answered() {
         assert_eq!(duo.turn(B), []);
     }
     assert_eq!(duo.b.endpoint.child_sas().count(), pairs);
+}
+
+/// It is not said where there is something that it would end.
+#[test]
+fn initial_contact_is_for_the_first_ike_sa_alone() {
+    let mut duo = Duo::new(|_, _| ());
+    for _ in 0..2 {
+        duo.call(A, |endpoint, cx| endpoint.initiate(cx, PEER, A.path())).unwrap();
+        duo.run(1_000);
+    }
+    assert_eq!(duo.b.endpoint.ike_sas().filter(|ike| ike.established).count(), 2);
+}
+
+/// Before there are keys nothing is encrypted, and from then on everything. What says otherwise was garbled on its way, and
+/// ends nothing.
+#[test]
+fn what_says_that_it_is_encrypted_must_be_and_no_other() {
+    for (mode, in_clear) in [(Phase1Mode::Main, 4), (Phase1Mode::Aggressive, 2)] {
+        let mut duo = by(mode);
+        for (number, from) in [A, B, A, B, A].into_iter().take(in_clear + 1).enumerate() {
+            let (path, good) = duo.turn(from).remove(0);
+            let mut garbled = good.clone();
+            garbled[19] ^= 1;
+            let wrong = if number < in_clear {
+                PeerMisbehaved::Encrypted
+            } else {
+                PeerMisbehaved::NotEncrypted
+            };
+            let refused = duo.deliver(from.other(), (path, garbled));
+            assert_eq!(refused, Err(Discard::PeerMisbehaved(wrong)), "{mode:?}, {from:?}");
+            duo.deliver(from.other(), (path, good)).unwrap();
+        }
+    }
+}
+
+/// Cookie, public value and nonce of an answer are the responder's own, not those that it was sent.
+#[test]
+fn an_answer_made_of_the_question_is_refused() {
+    let range = |message: &[u8], kind: PayloadType| {
+        let (mut next, mut at) = (message[16], 28);
+        loop {
+            let len = usize::from(u16::from_be_bytes([message[at + 2], message[at + 3]]));
+            if next == kind.0 {
+                return at + 4..at + len;
+            }
+            (next, at) = (message[at], at + len);
+        }
+    };
+    let mut duo = by(Phase1Mode::Aggressive);
+    let (path, first) = duo.turn(A).remove(0);
+    duo.deliver(B, (path, first.clone())).unwrap();
+    let (path, answer) = duo.turn(B).remove(0);
+    for kind in [None, Some(PayloadType::KEY_EXCHANGE), Some(PayloadType::NONCE)] {
+        let mut forged = answer.clone();
+        match kind {
+            Some(kind) => {
+                let its = range(&forged, kind);
+                forged[its].copy_from_slice(&first[range(&first, kind)]);
+            }
+            None => forged.copy_within(..8, 8),
+        }
+        let refused = duo.deliver(A, (path, forged));
+        let reflected = Err(Discard::PeerMisbehaved(PeerMisbehaved::Reflected));
+        assert_eq!(refused, reflected, "{kind:?}");
+    }
+    duo.deliver(A, (path, answer)).unwrap();
+}
+
+/// A is about to begin.
+fn by(mode: Phase1Mode) -> Duo {
+    let mut duo = Duo::new(|_, peer| {
+        peer.exchange = mode;
+        peer.danger_answer_aggressive_psk = true;
+    });
+    duo.create_child(A, CHILD).unwrap();
+    duo
 }

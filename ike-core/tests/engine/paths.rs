@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
+use esp_core::{Addresses, Mode, TrafficSelectors};
 use ike_core::Path;
-use ike_core::config::{Dpd, DpdAction, NatTraversal, PeerConfig};
+use ike_core::config::{ChildConfig, Dpd, DpdAction, NatTraversal, PeerConfig, Phase1Mode};
 use ike_core::event::{Event, Traffic};
 use ike_core::wire::numbers::PayloadType;
 use ike_core::wire::{HEADER_LEN, Header, MessageWriter, Payloads, VendorId};
@@ -48,7 +49,15 @@ fn behind_a_nat(who: Who, peer: &mut PeerConfig<'static>) {
 }
 
 fn up_behind_a_nat() -> Duo {
-    let mut duo = Duo::new(behind_a_nat);
+    up_behind_a_nat_by(Phase1Mode::Main)
+}
+
+fn up_behind_a_nat_by(mode: Phase1Mode) -> Duo {
+    let mut duo = Duo::new(|who, peer| {
+        behind_a_nat(who, peer);
+        peer.exchange = mode;
+        peer.danger_answer_aggressive_psk = true;
+    });
     duo.create_child(A, crate::duo::CHILD).unwrap();
     Nat(4500).run(&mut duo);
     assert_eq!((duo.children(A), duo.children(B)), (1, 1));
@@ -103,6 +112,8 @@ fn what_is_sent_again_follows_the_peer() {
     let again = duo.turn(B);
     assert_eq!(again[0].0, path);
     assert_eq!(moves(&mut duo, B), [40_000]);
+    // So do the SAs that the host has yet to take.
+    assert!(duo.b.endpoint.child_sas().all(|child| child.path == path));
 }
 
 /// The peer comes from another port with a new phase 1: its children are there too. From the same one, nobody has moved.
@@ -118,17 +129,43 @@ fn children_follow_a_new_phase_1() {
     }
 }
 
+/// An end that knows itself by another address than the peer sees is behind a NAT, or means another host: in transport mode
+/// nothing is agreed for that one.
+#[test]
+fn another_address_in_transport_mode_needs_a_nat() {
+    for nat in [false, true] {
+        let mut duo = Duo::new(|who, peer| {
+            let host = |text: &str| Addresses::host(text.parse().unwrap());
+            let [own, other] =
+                if who == A { ["10.9.9.9", "192.0.2.2"] } else { ["192.0.2.2", "192.0.2.1"] };
+            let selectors = TrafficSelectors::between(host(own), host(other));
+            let child = ChildConfig { selectors, mode: Mode::Transport, ..peer.children[0] };
+            peer.children = vec![child].leak();
+            if nat {
+                behind_a_nat(who, peer);
+            }
+        });
+        duo.create_child(A, crate::duo::CHILD).unwrap();
+        duo.run(1_500);
+        let up = usize::from(nat);
+        assert_eq!((duo.children(A), duo.children(B)), (up, up), "behind a NAT: {nat}");
+    }
+}
+
 /// RFC 3948 §4: whoever is behind a NAT keeps its mapping alive, and the other end has none to keep.
 #[test]
 fn keepalives_come_from_behind_the_nat_alone() {
-    let mut duo = up_behind_a_nat();
-    let mut keepalives = [0, 0];
-    let until = duo.now + 101_000;
-    duo.run_while(until, |from, (_, datagram)| {
-        keepalives[usize::from(from == B)] += usize::from(*datagram == ike_core::natt::KEEPALIVE);
-        true
-    });
-    assert_eq!(keepalives, [5, 0]);
+    for mode in [Phase1Mode::Main, Phase1Mode::Aggressive] {
+        let mut duo = up_behind_a_nat_by(mode);
+        let mut keepalives = [0, 0];
+        let until = duo.now + 101_000;
+        duo.run_while(until, |from, (_, datagram)| {
+            let keepalive = *datagram == ike_core::natt::KEEPALIVE;
+            keepalives[usize::from(from == B)] += usize::from(keepalive);
+            true
+        });
+        assert_eq!(keepalives, [5, 0], "{mode:?}");
+    }
 }
 
 /// The NAT gives the peer other ports. A question with a number that goes up tells where it is now; the same one again may be

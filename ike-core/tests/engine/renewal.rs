@@ -336,6 +336,69 @@ fn a_switch_without_a_wait_retires_the_old_pair() {
     assert_ne!(duo.child(A), old);
 }
 
+/// The peer deletes the old pair before the time has come to send over the new one: that is done at once then.
+#[test]
+fn a_successor_does_not_wait_for_what_is_gone() {
+    let mut duo = Duo::up(|_, _| ());
+    duo.a.config.timing.outbound_switch = Duration::from_secs(10);
+    let (old, at_b) = (duo.child(A), duo.child(B));
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
+    duo.run(1_000);
+    let usable = |duo: &Duo| {
+        let usable = |event: &&Event| matches!(event, Event::ChildSaOutbound { .. });
+        duo.a.events.iter().filter(usable).count()
+    };
+    assert_eq!(usable(&duo), 1);
+    duo.call(B, |endpoint, cx| endpoint.delete_child(cx, at_b)).unwrap();
+    duo.run(100);
+    assert_eq!(usable(&duo), 2);
+}
+
+/// Both ends renew a pair, and that which was begun later is up first: the other does not take the traffic back.
+#[test]
+fn a_pair_that_was_outrun_carries_nothing() {
+    let mut duo = Duo::up(|_, _| ());
+    let handles = [A, B].map(|who| (who, duo.child(who)));
+    let mut slow = vec![];
+    for (who, old) in handles {
+        duo.call(who, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
+        if who == A {
+            slow = duo.turn(A);
+        }
+    }
+    // Not long enough for A to ask again.
+    duo.run(100);
+    assert_eq!(renewals(&mut duo, A), 1);
+    duo.deliver(B, slow.remove(0)).unwrap();
+    duo.run(3_000);
+    assert_eq!(renewals(&mut duo, A), 2);
+    let usable = |event: &&Event| matches!(event, Event::ChildSaOutbound { .. });
+    assert_eq!(duo.a.events.iter().filter(usable).count(), 2);
+}
+
+/// Of two children that are negotiated side by side either may be up first, and takes nothing from the other.
+#[test]
+fn children_side_by_side_do_not_displace_each_other() {
+    for held_back in [0, 1] {
+        let mut duo = Duo::sized::<4, 12, 12>(3, |_, _| ());
+        duo.create_child(A, CHILD).unwrap();
+        duo.run(1_500);
+        duo.create_child(A, ChildId(2)).unwrap();
+        duo.create_child(A, ChildId(3)).unwrap();
+        let mut sent = duo.turn(A);
+        assert_eq!(sent.len(), 2);
+        let slow = sent.remove(held_back);
+        duo.deliver(B, sent.remove(0)).unwrap();
+        duo.run(200);
+        duo.deliver(B, slow).unwrap();
+        duo.run(200);
+        for who in [A, B] {
+            let usable = |event: &&Event| matches!(event, Event::ChildSaOutbound { .. });
+            assert_eq!(duo.side(who).events.iter().filter(usable).count(), 3, "{who:?}");
+        }
+    }
+}
+
 /// All that is lost with a dead peer is negotiated anew; what of it finds no place is reported, not forgotten.
 #[test]
 fn what_is_not_restarted_is_reported() {

@@ -3,13 +3,13 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use ike_core::config::{ChildId, Limits, NatTraversal, RemoteAddress, Timing};
-use ike_core::error::{ApiError, Capacity};
+use ike_core::config::{ChildId, Limits, NatTraversal, PeerConfig, RemoteAddress, Timing};
+use ike_core::error::{ApiError, Capacity, Discard, Error, Failure, PeerMisbehaved};
 use ike_core::event::Event;
 use ike_core::{Path, Work};
 
 use crate::duo::Who::{A, B};
-use crate::duo::{CHILD, Duo, mirror};
+use crate::duo::{CHILD, Duo, Who, mirror};
 
 /// A first message of main mode with a life duration of `padding` bytes more than it needs.
 fn first_message(number: u8, padding: u8) -> Vec<u8> {
@@ -77,7 +77,7 @@ fn no_length_of_a_first_message_leaves_a_slot_behind() {
 /// The table is full of first messages; what is up is renewed all the same.
 #[test]
 fn a_flood_keeps_nothing_from_being_renewed() {
-    let open = |_, peer: &mut ike_core::config::PeerConfig<'static>| {
+    let open = |_, peer: &mut PeerConfig<'static>| {
         peer.remote = RemoteAddress::Any;
     };
     let mut duo = Duo::sized::<8, 3, 8>(1, open);
@@ -236,6 +236,59 @@ fn a_job_that_fails_ends_its_exchange() {
     assert!(matches!(duo.a.events[..], [Event::Failed { .. }, Event::Failed { .. }]));
 }
 
+/// A public value that no honest peer sends leads nowhere, and the event says so.
+#[test]
+fn a_public_value_of_no_use_is_named() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.create_child(A, CHILD).unwrap();
+    for from in [A, B, A] {
+        let sent = duo.turn(from).remove(0);
+        duo.deliver(from.other(), sent).unwrap();
+    }
+    let (path, mut fourth) = duo.turn(B).remove(0);
+    // Behind the header of the message and that of its first payload, KE.
+    fourth[32..64].fill(0);
+    let _ = duo.deliver(A, (path, fourth));
+    let _ = duo.turn(A);
+    let named = duo.a.events.iter().any(|event| {
+        let Event::Failed { reason: Failure::Error(error), .. } = event else { return false };
+        matches!(error, Error::PeerMisbehaved(PeerMisbehaved::PublicValue(_)))
+    });
+    assert!(named, "{:?}", duo.a.events);
+}
+
+/// Duplicates of a message are answered as it was, a few times, and not before there is an answer.
+#[test]
+fn a_duplicate_is_answered_twelve_times() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.create_child(A, CHILD).unwrap();
+    let (path, first) = duo.turn(A).remove(0);
+    duo.deliver(B, (path, first.clone())).unwrap();
+    let second = duo.turn(B).remove(0);
+    let mut other = first.clone();
+    *other.last_mut().unwrap() ^= 1;
+    for (again, answers) in [(first, 1), (other, 0)] {
+        assert_eq!(duo.deliver(B, (path, again)), Err(Discard::Duplicate));
+        assert_eq!(duo.turn(B).len(), answers, "only the same bytes are the same message");
+    }
+    duo.deliver(A, second).unwrap();
+    let third = duo.turn(A).remove(0);
+    for _ in 0..2 {
+        let _ = duo.deliver(B, third.clone());
+        assert!(duo.b.endpoint.poll_transmit().is_none(), "the answer is not computed yet");
+    }
+    let fourth = duo.turn(B);
+    assert_eq!(fourth.len(), 1);
+    let mut answers = 0;
+    for _ in 0..20 {
+        let _ = duo.deliver(B, third.clone());
+        let sent = duo.turn(B);
+        assert!(sent.is_empty() || sent == fourth);
+        answers += sent.len();
+    }
+    assert_eq!(answers, 12);
+}
+
 /// There is no room for a pair when the peer asks for it. It asks again, and then there is.
 #[test]
 fn a_quick_mode_that_found_no_room_may_come_again() {
@@ -257,7 +310,8 @@ fn a_quick_mode_that_found_no_room_may_come_again() {
 /// give them up for the peer's own.
 #[test]
 fn first_messages_in_the_peers_name_do_not_keep_it_out() {
-    let mut duo = Duo::new(|_, _| ());
+    // With room for more of them elsewhere.
+    let mut duo = Duo::sized::<8, 12, 12>(1, |_, _| ());
     for number in 1..=4 {
         forge(&mut duo, A.path().local, number, 0);
     }
@@ -270,6 +324,58 @@ fn first_messages_in_the_peers_name_do_not_keep_it_out() {
     duo.run(500);
     assert_eq!((duo.children(A), duo.children(B)), (1, 1));
     assert_eq!((half_open(&duo), duo.b.endpoint.stats().evicted), (3, 1));
+}
+
+/// What is up does not count as half open: with one place for its address, a peer renews its IKE SA all the same.
+#[test]
+fn what_is_up_takes_no_place_of_the_half_open() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.b.config.limits.half_open_per_source = 1;
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(1_500);
+    let ike = duo.ike(A);
+    duo.call(A, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+    duo.run(100);
+    assert!(duo.a.events.iter().any(|event| matches!(event, Event::IkeSaReplaced { .. })));
+}
+
+/// No more are half open than may be, and than there is room for; who is at least a second old gives way.
+#[test]
+fn strangers_get_as_many_places_as_there_are() {
+    let anybody = |_: Who, peer: &mut PeerConfig<'static>| peer.remote = RemoteAddress::Any;
+    for (mut duo, limit) in [
+        (Duo::sized::<8, 12, 12>(1, anybody), 2),
+        (Duo::sized::<2, 12, 12>(1, anybody), 16),
+        (Duo::sized::<8, 2, 12>(1, anybody), 16),
+    ] {
+        duo.b.config.limits.half_open = limit;
+        for number in 1..=3 {
+            forge(&mut duo, stranger(number), number, 0);
+        }
+        assert_eq!((half_open(&duo), duo.b.endpoint.stats().evicted), (2, 0));
+        duo.now += 1_000;
+        forge(&mut duo, stranger(4), 4, 0);
+        assert_eq!((half_open(&duo), duo.b.endpoint.stats().evicted), (2, 1));
+    }
+}
+
+/// Two quick modes have all the places. A third waits: the peer of those is proven.
+#[test]
+fn a_quick_mode_pushes_no_other_out() {
+    let mut duo = Duo::sized::<2, 2, 6>(3, |_, _| ());
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(60_000);
+    let child = duo.child(B);
+    for other in [2, 3] {
+        duo.create_child(A, ChildId(other)).unwrap();
+    }
+    for sent in duo.turn(A) {
+        duo.deliver(B, sent).unwrap();
+    }
+    let refused = duo.call(B, |endpoint, cx| endpoint.rekey_child(cx, child));
+    assert_eq!(refused, Err(ApiError::Capacity(Capacity::Exchanges)));
+    duo.run(10_000);
+    assert_eq!((duo.children(A), duo.children(B)), (3, 3));
 }
 
 /// A quick mode needs no place of an IKE SA: a full table of those does not make it push a newcomer out.

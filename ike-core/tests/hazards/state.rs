@@ -313,20 +313,29 @@ fn cve_2007_1841_what_is_no_refusal_ends_nothing() {
 /// INITIAL-CONTACT is about IKE SAs, and says so (RFC 2407 §4.6.3.3).
 #[test]
 fn cve_2007_1841_initial_contact_names_its_protocol() {
-    for (protocol, children) in [(1, 0), (3, 1)] {
-        with_puppet(
-            |_| (),
-            |host, config, puppet| {
-                with_child(host, config, puppet);
-                let mut again = Puppet::new(1);
-                again.establish(host, config, 0);
-                let contact = notify(protocol, &again.spi(), INITIAL_CONTACT, &[]);
-                let message = again.informational(9, vec![contact]);
-                assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
-                let up = host.endpoint.child_sas().filter(|child| child.up).count();
-                assert_eq!(up, children, "{protocol}");
-            },
-        );
+    for (protocol, kind, children) in
+        [(1, INITIAL_CONTACT, 0), (3, INITIAL_CONTACT, 1), (1, INITIAL_CONTACT + 1, 1)]
+    {
+        for in_message_5 in [false, true] {
+            with_puppet(
+                |_| (),
+                |host, config, puppet| {
+                    with_child(host, config, puppet);
+                    let mut again = Puppet::new(1);
+                    let contact = |again: &Puppet| vec![notify(protocol, &again.spi(), kind, &[])];
+                    let message = if in_message_5 {
+                        again.begin(host, config, 0);
+                        again.message_5(&id_address(0), contact(&again))
+                    } else {
+                        again.establish(host, config, 0);
+                        again.informational(9, contact(&again))
+                    };
+                    assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
+                    let up = host.endpoint.child_sas().filter(|child| child.up).count();
+                    assert_eq!(up, children, "{protocol} {kind} {in_message_5}");
+                },
+            );
+        }
     }
 }
 

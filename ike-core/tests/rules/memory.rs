@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
 use ike_core::config::{
     Dpd, DpdAction, Lifetime, Limits, NatTraversal, PeerConfig, Phase1Mode, RemoteAddress,
 };
@@ -103,6 +105,30 @@ fn nothing_is_left_of_an_ended_life() {
         duo.run(120_000);
         assert_blank(&mut duo, A, way);
         assert_blank(&mut duo, B, way);
+    }
+}
+
+/// The responder still answers duplicates of message 5, and needs no private value for it.
+#[test]
+fn the_private_value_is_gone_with_phase_1() {
+    let mut duo = Duo::new(|_, _| ());
+    // All that it draws, from the beginning.
+    let mut drawn = vec![0; 4096];
+    ChaCha20Rng::seed_from_u64(B as u64 + 1).fill_bytes(&mut drawn);
+    duo.create_child(A, CHILD).unwrap();
+    let mut said = vec![];
+    for from in [A, B, A, B, A, B] {
+        let sent = duo.turn(from).remove(0);
+        said.extend(sent.1.clone());
+        // What was drawn and is kept, cookies and nonces apart, which the peer is told.
+        let keeps = |duo: &mut Duo| {
+            drawn
+                .windows(16)
+                .step_by(4)
+                .any(|part| !said.windows(16).any(|told| told == part) && holds(duo, B, part))
+        };
+        assert!(from == A || !keeps(&mut duo), "after {} bytes", said.len());
+        duo.deliver(from.other(), sent).unwrap();
     }
 }
 
