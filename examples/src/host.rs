@@ -16,10 +16,9 @@
 //! proves is what the gateway does.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use esp_core::{
-    Arrival, Direction, Encap, Inbound, InstallError, Notice, Outbound, Outer, PacketBuf, PolicyId,
+    Arrival, Direction, Inbound, InstallError, Notice, Outbound, Outer, PacketBuf, PolicyId,
     Processor, SaParams,
 };
 use ike_core::config::{ChildId, PeerId};
@@ -265,10 +264,8 @@ impl<'s> Node<'s> {
                 }
             }
             Event::ChildSaOutbound { child } => self.go_outbound(cx, child, out),
-            Event::ChildSaOutboundGone { child, outbound } => {
-                if let Some(Child { policy, .. }) = self.children.get(&child) {
-                    self.processor.remove_outbound(*policy, outbound);
-                }
+            Event::ChildSaOutboundGone { policy, outbound, .. } => {
+                self.processor.remove_outbound(policy, outbound);
             }
             Event::ChildSaDown { child, .. } => {
                 self.children.remove(&child);
@@ -276,7 +273,7 @@ impl<'s> Node<'s> {
             }
             Event::PathChanged { peer, path, .. } => {
                 for (child, _) in self.children.iter().filter(|(_, child)| child.peer == peer) {
-                    self.processor.move_peer(child.to_owner(), outer(path));
+                    self.processor.move_peer(child.to_owner(), path.outer());
                 }
             }
             _ => {}
@@ -357,31 +354,9 @@ impl<'s> Node<'s> {
             return;
         }
         self.endpoint.note_traffic(cx, child, Traffic { sent: false, received: true });
-        if let Encap::Udp { local_port, remote_port } = outer.encap {
-            let path = Path {
-                local: SocketAddr::new(outer.local, local_port),
-                remote: SocketAddr::new(outer.remote, remote_port),
-                encap: true,
-            };
+        if let Some(path) = Path::of_esp(outer) {
             self.endpoint.path_seen(cx, child, path);
         }
-    }
-}
-
-/// The outer header that leads along `path`.
-#[must_use]
-pub fn outer(path: Path) -> Outer {
-    let encap = if path.encap {
-        Encap::Udp { local_port: path.local.port(), remote_port: path.remote.port() }
-    } else {
-        Encap::None
-    };
-    Outer {
-        local: path.local.ip(),
-        remote: path.remote.ip(),
-        encap,
-        traffic_class: 0,
-        dont_fragment: false,
     }
 }
 

@@ -3,8 +3,6 @@
 //! After each call that changes something, drain [`Endpoint::poll_transmit`] and [`Endpoint::poll_event`], let
 //! [`Endpoint::handle_work`] run until it is idle, and ask [`Endpoint::poll_timeout`] when to come back.
 
-use core::net::SocketAddr;
-
 use esp_core::{KeyMaterial, SaParams, Spi};
 use rand_core::CryptoRng;
 
@@ -28,12 +26,14 @@ pub mod config;
 pub(crate) mod diagnostics;
 pub mod event;
 mod limits;
+mod path;
 mod requests;
 mod stats;
 mod teardown;
 mod timeouts;
 
 pub(crate) use limits::Rate;
+pub use path::Path;
 pub use stats::{ChildSaInfo, IkeSaInfo, InUse, Stats};
 
 /// What the host lends to a call.
@@ -50,17 +50,6 @@ impl core::fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Context").field("now", &self.now).finish_non_exhaustive()
     }
-}
-
-/// Where datagrams come from and go to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Path {
-    /// Our address and port.
-    pub local: SocketAddr,
-    /// The peer's address and port, as we see it.
-    pub remote: SocketAddr,
-    /// Whether it is the socket that carries the non-ESP marker: UDP 4500 (RFC 3948 §2.2).
-    pub encap: bool,
 }
 
 /// A datagram to send. The bytes are lent: they stand in the buffer that is kept for retransmission.
@@ -337,7 +326,8 @@ impl<'s> Endpoint<'s> {
             return Some(Event::ChildSaOutbound { child });
         }
         if core::mem::take(&mut sa.pending.gone) {
-            return Some(Event::ChildSaOutboundGone { child, outbound });
+            let policy = sa.policy;
+            return Some(Event::ChildSaOutboundGone { child, policy, outbound });
         }
         if let (true, child_sa::Phase::Down(reason)) = (sa.pending.down, sa.phase) {
             let config = sa.config;

@@ -1,8 +1,6 @@
 //! The host's part: datagrams and packets go in, and what has to leave goes to an [`Outside`].
 
-use core::net::SocketAddr;
-
-use esp_core::{Arrival, Encap, Inbound, Notice, Outbound, Outer, PacketBuf, Processor};
+use esp_core::{Arrival, Inbound, Notice, Outbound, Outer, PacketBuf, Processor};
 use ike_core::config::{ChildId, PeerId};
 use ike_core::event::{ChildSaHandle, Event, Traffic};
 use ike_core::{Context, Endpoint, Path, Work};
@@ -50,10 +48,8 @@ impl Vpn<'_> {
         if advanced {
             let child = ChildSaHandle::from_owner(owner);
             self.ike.note_traffic(cx, child, Traffic { sent: false, received: true });
-            if let Encap::Udp { local_port, remote_port } = outer.encap {
-                let local = SocketAddr::new(outer.local, local_port);
-                let remote = SocketAddr::new(outer.remote, remote_port);
-                self.ike.path_seen(cx, child, Path { local, remote, encap: true });
+            if let Some(path) = Path::of_esp(outer) {
+                self.ike.path_seen(cx, child, path);
             }
         }
     }
@@ -112,13 +108,15 @@ impl Vpn<'_> {
                     let _ = self.ike.delete_child(cx, child);
                 }
             }
+            Event::ChildSaOutboundGone { policy, outbound, .. } => {
+                self.esp.remove_outbound(policy, outbound);
+            }
             Event::ChildSaDown { child, .. } => {
                 self.esp.remove_owner(child.to_owner());
             }
             Event::PathChanged { path, .. } => {
-                let outer = outer(path);
                 for sa in self.ike.child_sas() {
-                    self.esp.move_peer(sa.handle.to_owner(), outer);
+                    self.esp.move_peer(sa.handle.to_owner(), path.outer());
                 }
             }
             _ => {}
@@ -139,16 +137,4 @@ impl Vpn<'_> {
             Notice::ReservationLow { .. } => Ok(()), // nothing is exported
         };
     }
-}
-
-/// The outer header that leads along `path`, for [`Vpn::esp_in`].
-#[must_use]
-pub fn outer(path: Path) -> Outer {
-    let encap = if path.encap {
-        Encap::Udp { local_port: path.local.port(), remote_port: path.remote.port() }
-    } else {
-        Encap::None
-    };
-    let (local, remote) = (path.local.ip(), path.remote.ip());
-    Outer { local, remote, encap, traffic_class: 0, dont_fragment: false }
 }

@@ -8,10 +8,9 @@
 //! ```
 
 use core::fmt;
-use core::net::SocketAddr;
 
 use esp_core::{
-    Arrival, Encap, Inbound, InstallError, Notice, Outbound, Outer, PacketBuf, Processor, Spi,
+    Arrival, Inbound, InstallError, Notice, Outbound, Outer, PacketBuf, Processor, Spi,
 };
 use ike_core::config::{ChildId, PeerId};
 use ike_core::error::{ApiError, Discard};
@@ -131,7 +130,7 @@ impl<'s> Router<'s> {
             match classify(datagram.packet_mut()) {
                 Classified::Ike(message) => self.ike_in(now, path, message),
                 Classified::Esp(_) => {
-                    let arrival = Arrival::Esp(outer(path));
+                    let arrival = Arrival::Esp(path.outer());
                     return self.packet_in(now, datagram, arrival);
                 }
                 Classified::Keepalive | Classified::Short => {}
@@ -256,12 +255,7 @@ impl Engines<'_> {
     /// A packet that is newer than all before it: the peer is alive, and where it came from.
     fn heard(&mut self, cx: &mut Context<'_>, child: ChildSaHandle, outer: Outer) {
         self.endpoint.note_traffic(cx, child, Traffic { sent: false, received: true });
-        if let Encap::Udp { local_port, remote_port } = outer.encap {
-            let path = Path {
-                local: SocketAddr::new(outer.local, local_port),
-                remote: SocketAddr::new(outer.remote, remote_port),
-                encap: true,
-            };
+        if let Some(path) = Path::of_esp(outer) {
             self.endpoint.path_seen(cx, child, path);
         }
     }
@@ -307,18 +301,15 @@ impl Engines<'_> {
                     let _ = self.endpoint.delete_child(cx, child);
                 }
             }
-            Event::ChildSaOutboundGone { child, outbound } => {
-                let info = self.endpoint.child_sas().find(|sa| sa.handle == child);
-                if let Some(info) = info {
-                    self.processor.remove_outbound(info.policy, outbound);
-                }
+            Event::ChildSaOutboundGone { policy, outbound, .. } => {
+                self.processor.remove_outbound(policy, outbound);
             }
             Event::ChildSaDown { child, .. } => {
                 self.processor.remove_owner(child.to_owner());
             }
             Event::PathChanged { peer, path, .. } => {
                 for sa in self.endpoint.child_sas().filter(|sa| sa.peer == peer) {
-                    self.processor.move_peer(sa.handle.to_owner(), outer(path));
+                    self.processor.move_peer(sa.handle.to_owner(), path.outer());
                 }
             }
             _ => {}
@@ -387,22 +378,6 @@ fn told(kind: i32, numbers: (u32, u32), spis: (u32, u32), text: fmt::Arguments<'
     let ((peer, child), (spi_in, spi_out)) = (numbers, spis);
     let text = *Line::new(text).bytes();
     abi::Event { kind: kind.unsigned_abs(), peer, child, spi_in, spi_out, text }
-}
-
-/// The outer header that leads along `path`.
-const fn outer(path: Path) -> Outer {
-    let encap = if path.encap {
-        Encap::Udp { local_port: path.local.port(), remote_port: path.remote.port() }
-    } else {
-        Encap::None
-    };
-    Outer {
-        local: path.local.ip(),
-        remote: path.remote.ip(),
-        encap,
-        traffic_class: 0,
-        dont_fragment: false,
-    }
 }
 
 const fn fault(error: ApiError) -> Fault {

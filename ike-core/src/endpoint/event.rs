@@ -117,6 +117,8 @@ pub enum Event {
     ChildSaOutboundGone {
         /// Which pair.
         child: ChildSaHandle,
+        /// The policy it serves.
+        policy: PolicyId,
         /// The SPI to remove.
         outbound: Spi,
     },

@@ -12,7 +12,7 @@ use core::time::Duration;
 use cortex_m_firmware::board::{self, Clock, stack};
 use cortex_m_firmware::lan9118::Ethernet;
 use cortex_m_firmware::tunnel::Tunnel;
-use cortex_m_firmware::vpn::{Outside, Vpn, outer};
+use cortex_m_firmware::vpn::{Outside, Vpn};
 use cortex_m_semihosting::debug::{EXIT_FAILURE, EXIT_SUCCESS, exit};
 use cortex_m_semihosting::hprintln;
 use esp_core::{
@@ -199,7 +199,7 @@ impl<'a> Link<'a> {
             let datagram = &mut buffer[..len];
             match if encap { classify(datagram) } else { Classified::Ike(datagram) } {
                 Classified::Ike(message) => vpn.ike_in(cx, path, message),
-                Classified::Esp(packet) => vpn.esp_in(cx, outer(path), packet, tunnel),
+                Classified::Esp(packet) => vpn.esp_in(cx, path.outer(), packet, tunnel),
                 Classified::Keepalive | Classified::Short => {}
             }
         }
@@ -208,7 +208,7 @@ impl<'a> Link<'a> {
         if let Ok(mut packet) = Ipv4Packet::new_checked(&mut buffer[..len]) {
             let mut path = path(0, false);
             path.remote.set_ip(IpAddr::V4(packet.src_addr()));
-            vpn.esp_in(cx, outer(path), packet.payload_mut(), tunnel);
+            vpn.esp_in(cx, path.outer(), packet.payload_mut(), tunnel);
         }
     }
 }
