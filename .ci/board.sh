@@ -15,6 +15,9 @@ CARGO_TARGET_DIR=$built cargo build --locked --release -p examples --features le
 TARGET=thumbv7em-none-eabihf
 sysroot_for "$TARGET"
 firmware_build vpn
+for memory in RESOURCES TABLES; do
+    nm -C "$ELF" | grep -q " [bB] .*::$memory$" || fail "$memory is not in .bss"
+done
 sizes "VPN client with smoltcp, Ethernet driver, MODP-2048, AES-128, SHA-256"
 examples/cortex-m/run "$ELF"
 GATEWAY=$built/release/gateway examples/cortex-m/run -g "$ELF"
