@@ -32,6 +32,7 @@ use ike_core::config::{ChildId, PeerId};
 use ike_core::event::{Event, Role};
 use ike_core::{Context, Endpoint, Instant};
 
+use crate::host::Dropped;
 use crate::packet::{self, Echo, View, protocol};
 
 pub mod host;
@@ -42,6 +43,7 @@ pub mod recorder;
 pub mod reveal;
 pub mod scenario;
 pub mod transcript;
+mod witness;
 
 pub use host::Host;
 pub use hostile::Hostile;
@@ -53,6 +55,7 @@ pub use transcript::{Entry, Transcript, What};
 
 use host::Action;
 use link::Passage;
+use witness::{Label, Witness};
 
 /// Which host: its place in the scenario's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +92,7 @@ pub struct World<'w> {
     serial: u64,
     rng: ChaCha20Rng,
     echo_sequence: u16,
+    witness: Witness,
 }
 
 /// Renewals, counted at the end that began them.
@@ -156,6 +160,15 @@ struct Flight {
     packet: Vec<u8>,
     inner: Option<PacketId>,
     corrupted: bool,
+    /// Its sender could know that nobody is where it goes.
+    misdirected: bool,
+}
+
+impl Flight {
+    /// What no host sent.
+    fn foreign(packet: Vec<u8>) -> Self {
+        Self { from: None, packet, inner: None, corrupted: false, misdirected: false }
+    }
 }
 
 impl<'w> World<'w> {
@@ -280,10 +293,7 @@ impl<'w> World<'w> {
             outcome: Outcome::Passed,
             inner: None,
         });
-        self.arrange(
-            at,
-            Due::Arrival(Flight { from: None, packet, inner: None, corrupted: false }),
-        );
+        self.arrange(at, Due::Arrival(Flight::foreign(packet)));
     }
 
     // ---- requests ----------------------------------------------------------------------------
@@ -327,6 +337,7 @@ impl<'w> World<'w> {
     /// If the scenario gave it no further life.
     pub fn restart(&mut self, host: HostId) {
         self.recorder.forget_held(host);
+        self.witness.restarted(host);
         self.hosts[host.0].restart();
         let name = self.transcript.name(Some(host)).to_string();
         self.note(format!("{name} is switched off and on"));
@@ -413,17 +424,22 @@ impl<'w> World<'w> {
                 }
                 Action::Dropped { inner, why } => {
                     if let Some(id) = inner {
-                        self.recorder.moved(id, Fate::Dropped(why));
+                        let sent = self.recorder.get(id).map_or(self.now, |packet| packet.sent);
+                        let excused = self.witness.excuses_own(host, sent, why);
+                        let fate = if excused { Fate::Dropped } else { Fate::Unexcused };
+                        self.recorder.moved(id, fate(why));
                     }
                     self.transcript.push(self.now, What::Dropped { host, why });
                 }
                 Action::Event(event) => {
                     self.renewals.count(&event);
+                    self.witness.event(host, &event);
                     self.transcript.push(self.now, What::Event { host, event });
                 }
                 Action::Ignored(why) => self.transcript.push(self.now, What::Ignored { host, why }),
                 Action::Installed { direction, spi, keys } => {
                     self.keys.esp.extend(keys);
+                    self.witness.installed(host, direction, spi, self.now);
                     self.transcript.push(self.now, What::Installed { host, direction, spi });
                 }
                 Action::IkeKey { cookie, key } => {
@@ -464,6 +480,12 @@ impl<'w> World<'w> {
     // ---- the link ------------------------------------------------------------------------------
 
     fn transmit(&mut self, from: HostId, mut packet: Vec<u8>, inner: Option<PacketId>) {
+        // Another NAT than its own stands in front of the peer: it has to send to where it heard the peer last.
+        let heard_from = self.witness.heard_from(from);
+        let known = heard_from.filter(|at| self.nats.iter().any(|nat| nat.knows(*at, self.now)));
+        let misdirected = known.is_some_and(|at| {
+            View::of(&packet).is_some_and(|view| view.ports.is_some() && view.to() != at)
+        });
         let nat = self.hosts[from.0].nat.and_then(|index| self.nats.get_mut(index));
         if nat.is_some_and(|nat| !nat.outward(&mut packet, self.now, &mut self.rng)) {
             return self.gone(Some(from), packet, inner, Outcome::NatRefused);
@@ -478,10 +500,7 @@ impl<'w> World<'w> {
         self.injected += injections.len() as u64;
         for Injection { after, packet } in injections {
             let at = self.now.after(after);
-            self.arrange(
-                at,
-                Due::Arrival(Flight { from: None, packet, inner: None, corrupted: false }),
-            );
+            self.arrange(at, Due::Arrival(Flight::foreign(packet)));
         }
         match verdict {
             None | Some(Verdict::Pass) => {}
@@ -500,7 +519,7 @@ impl<'w> World<'w> {
         let Passage { outcome, arrivals } = passage;
         self.tell(|| What::OnLink { from: Some(from), packet: packet.clone(), outcome, inner });
         let corrupted = outcome == Outcome::Corrupted;
-        let flight = Flight { from: Some(from), packet, inner, corrupted };
+        let flight = Flight { from: Some(from), packet, inner, corrupted, misdirected };
         if let [first, copies @ ..] = arrivals.as_slice() {
             for at in copies {
                 self.arrange(*at, Due::Arrival(flight.clone()));
@@ -516,9 +535,11 @@ impl<'w> World<'w> {
         packet: Vec<u8>,
         inner: Option<PacketId>,
         outcome: Outcome,
+        misdirected: bool,
     ) {
         if let Some(id) = inner {
-            self.recorder.moved(id, Fate::LostByLink);
+            let forgot = outcome == Outcome::NatRefused && !misdirected;
+            self.recorder.moved(id, if forgot { Fate::NatForgot } else { Fate::Misdirected });
         }
         self.transcript.push(self.now, What::Undelivered { from, packet, outcome });
     }
@@ -532,19 +553,20 @@ impl<'w> World<'w> {
         outcome: Outcome,
     ) {
         if let Some(id) = inner {
-            self.recorder.moved(id, Fate::LostByLink);
+            let lost = matches!(outcome, Outcome::Lost | Outcome::Intercepted);
+            self.recorder.moved(id, if lost { Fate::LostByLink } else { Fate::Misdirected });
         }
         self.transcript.push(self.now, What::OnLink { from, packet, outcome, inner });
     }
 
     fn arrive(&mut self, flight: Flight) {
-        let Flight { from, mut packet, inner, corrupted } = flight;
+        let Flight { from, mut packet, inner, corrupted, misdirected } = flight;
         let Some(destination) = View::of(&packet).map(|view| view.destination) else { return };
         let nat = self.nats.iter_mut().position(|nat| nat.public() == destination);
         if let Some(index) = nat
             && !self.nats[index].inward(&mut packet, self.now)
         {
-            return self.undelivered(from, packet, inner, Outcome::NatRefused);
+            return self.undelivered(from, packet, inner, Outcome::NatRefused, misdirected);
         }
         let Some(destination) = View::of(&packet).map(|view| view.destination) else { return };
         let reachable = |host: &Host<'_>| host.nat == nat;
@@ -552,10 +574,22 @@ impl<'w> World<'w> {
             reachable(host) && (host.address == destination || host.station == destination)
         });
         let Some(index) = to else {
-            return self.undelivered(from, packet, inner, Outcome::NoRoute);
+            return self.undelivered(from, packet, inner, Outcome::NoRoute, misdirected);
         };
+        let label = Label::of(&packet);
         let actions = self.hosts[index].packet_in(self.now, packet, inner);
+        let came_out = actions.iter().any(|action| matches!(action, Action::Deliver(_)));
         self.carry_out(HostId(index), actions);
+        if let Some(label) = label {
+            if came_out {
+                self.witness.came_out(HostId(index), label);
+            } else if let Some(id) = inner
+                && let Fate::Dropped(why @ Dropped::Inbound(reason)) = self.fate(id)
+                && !self.witness.excuses(HostId(index), label, reason)
+            {
+                self.recorder.moved(id, Fate::Unexcused(why));
+            }
+        }
         if let Some(id) = inner.filter(|_| corrupted) {
             // Whatever the host said of it: it was the link that broke it.
             self.recorder.moved(id, Fate::Corrupted);

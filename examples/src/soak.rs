@@ -4,6 +4,9 @@
 //! A soak is made of legs. Each is a world of its own with a seed of its own: it storms, the storm ends, the two must find
 //! together again within the time of dead peer detection, everything is deleted, and every slot must be free. So the
 //! memory of a soak is that of one leg, however long it is.
+//!
+//! What a host says of a packet that it drops is not believed: it counts as unexplained unless the simulator, which has seen
+//! what the host has seen, finds that it is so.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,17 +73,17 @@ pub struct Report {
 /// What became of a packet that did not come out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bucket {
-    /// The link lost it, or a NAT did not know whom it was for.
+    /// The link lost it.
     LostByLink,
+    /// A NAT did not know whom it was for, and the sender had not heard from where the peer was then.
+    NatForgot,
     /// The link flipped a bit of it, and the receiver noticed.
     Corrupted,
     /// It came too late: others had overtaken it by more than the replay window.
     OutsideWindow,
-    /// The receiver had no such SA: it had been switched off, or had ended it.
+    /// The receiver had no such SA any more: it had been switched off, or had ended it otherwise than by a renewal.
     UnknownSpi,
-    /// The SA had reached its limit.
-    Expired,
-    /// It waited for an SA in vain, or there was no room to wait.
+    /// It waited for an SA in vain, or there was no room to wait, and none came up meanwhile.
     Held,
     /// It waited in a host that was switched off.
     SwitchedOff,
@@ -90,10 +93,10 @@ impl fmt::Display for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::LostByLink => "lost by the link",
+            Self::NatForgot => "forgotten by the NAT",
             Self::Corrupted => "corrupted by the link",
             Self::OutsideWindow => "outside the window",
             Self::UnknownSpi => "SPI unknown",
-            Self::Expired => "expired",
             Self::Held => "no SA in time",
             Self::SwitchedOff => "switched off",
         })
@@ -105,12 +108,10 @@ impl Bucket {
     fn of(fate: Fate) -> Option<Self> {
         Some(match fate {
             Fate::LostByLink => Self::LostByLink,
+            Fate::NatForgot => Self::NatForgot,
             Fate::Corrupted => Self::Corrupted,
             Fate::Dropped(Dropped::Inbound(Discard::Replay)) => Self::OutsideWindow,
             Fate::Dropped(Dropped::Inbound(Discard::UnknownSpi)) => Self::UnknownSpi,
-            Fate::Dropped(
-                Dropped::Inbound(Discard::Expired) | Dropped::Outbound(Discard::Expired),
-            ) => Self::Expired,
             Fate::Dropped(Dropped::HeldTooLong | Dropped::HoldFull) => Self::Held,
             Fate::Dropped(Dropped::SwitchedOff) => Self::SwitchedOff,
             _ => return None,

@@ -33,8 +33,9 @@ fn short_storms() {
 fn renewals_lose_nothing() {
     for seed in 0..30 {
         let report = run(Storm::RenewalsOnly, seed, 1_000);
-        let explained = [Bucket::LostByLink, Bucket::Corrupted, Bucket::OutsideWindow]
-            .map(|bucket| report.lost_as(bucket));
+        let explained =
+            [Bucket::LostByLink, Bucket::NatForgot, Bucket::Corrupted, Bucket::OutsideWindow]
+                .map(|bucket| report.lost_as(bucket));
         assert_eq!(report.delivered + explained.iter().sum::<u64>(), report.sent, "{report:?}");
     }
 }

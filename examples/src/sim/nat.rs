@@ -49,6 +49,13 @@ impl Nat {
         self.bindings.clear();
     }
 
+    /// Whether what goes to this address reaches somebody behind it.
+    pub(super) fn knows(&self, address: SocketAddr, now: Instant) -> bool {
+        let fresh = |binding: &Binding| now.since(binding.used) < self.patience;
+        address.ip() == self.public
+            && self.bindings.iter().any(|it| it.port == address.port() && fresh(it))
+    }
+
     /// A packet on its way out; whether it may pass.
     pub(super) fn outward(
         &mut self,

@@ -51,8 +51,14 @@ pub enum Fate {
     LostByLink,
     /// The link broke it.
     Corrupted,
+    /// A NAT did not know whom it was for, nor could its sender know better.
+    NatForgot,
+    /// It was sent where nobody is, or too big for the link, and its sender could know better.
+    Misdirected,
     /// A host dropped it, although the link had not.
     Dropped(Dropped),
+    /// A host dropped it, and what it gave as its reason is not so.
+    Unexcused(Dropped),
     /// It came out at another host, or not as it was sent.
     Astray,
 }
@@ -65,7 +71,10 @@ impl fmt::Display for Fate {
             Self::OnTheLink => f.write_str("on the link"),
             Self::LostByLink => f.write_str("lost by the link"),
             Self::Corrupted => f.write_str("corrupted by the link"),
+            Self::NatForgot => f.write_str("forgotten by a NAT"),
+            Self::Misdirected => f.write_str("sent where it cannot arrive"),
             Self::Dropped(why) => write!(f, "dropped: {why:?}"),
+            Self::Unexcused(why) => write!(f, "dropped without reason: {why:?}"),
             Self::Astray => f.write_str("astray"),
         }
     }
@@ -166,9 +175,10 @@ impl Recorder {
         }
     }
 
-    /// It is somewhere else now. What was delivered stays delivered.
+    /// It is somewhere else now. What was delivered stays delivered, and what went astray stays so.
     pub(super) fn moved(&mut self, id: PacketId, fate: Fate) {
-        if let Some(packet) = self.get_mut(id).filter(|packet| packet.delivered == 0) {
+        let at_large = |packet: &&mut Packet| packet.delivered == 0 && packet.fate != Fate::Astray;
+        if let Some(packet) = self.get_mut(id).filter(at_large) {
             packet.fate = fate;
         }
     }
@@ -188,7 +198,9 @@ impl Recorder {
             packet.fate = Fate::Astray;
             return;
         }
-        packet.fate = Fate::Delivered;
+        if packet.fate != Fate::Astray {
+            packet.fate = Fate::Delivered;
+        }
         packet.delivered += 1;
         packet.arrived.get_or_insert(now);
     }
@@ -227,8 +239,12 @@ impl Recorder {
             match packet.fate {
                 Fate::Delivered => {}
                 Fate::Held | Fate::OnTheLink => sums.waiting += 1,
-                Fate::LostByLink | Fate::Corrupted => sums.lost_by_link += 1,
+                Fate::LostByLink | Fate::Corrupted | Fate::NatForgot => sums.lost_by_link += 1,
                 Fate::Astray => sums.astray += 1,
+                Fate::Misdirected | Fate::Unexcused(_) => {
+                    sums.lost += 1;
+                    *sums.reasons.entry(packet.fate.to_string()).or_default() += 1;
+                }
                 Fate::Dropped(why) => {
                     sums.lost += 1;
                     *sums.reasons.entry(format!("{why:?}")).or_default() += 1;

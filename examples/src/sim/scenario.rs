@@ -28,6 +28,7 @@ use super::link::{Link, Weather};
 use super::nat::Nat;
 use super::recorder::Recorder;
 use super::transcript::Transcript;
+use super::witness::Witness;
 use super::{Host, HostId, Keys, LEFT, RIGHT, Renewals, World};
 use crate::host::Node;
 
@@ -136,6 +137,9 @@ pub const SITE_TO_SITE: PolicyId = PolicyId(10);
 pub const PEER: PeerId = PeerId(1);
 /// The child of that peer.
 pub const CHILD: ChildId = ChildId(1);
+
+/// Packets that the anti-replay window of a child spans.
+pub const REPLAY_WINDOW: u16 = 64;
 
 /// AES-128, SHA-256, MODP-2048.
 pub const PHASE1: Phase1Proposal = Phase1Proposal {
@@ -330,6 +334,7 @@ impl Scenario {
             serial: 0,
             rng: self.host_rng(usize::MAX),
             echo_sequence: 0,
+            witness: Witness::default(),
         };
         test(&mut world)
     }
@@ -499,7 +504,7 @@ impl ChildPlan {
             proposals: &self.proposals,
             pfs: self.pfs,
             lifetime: self.lifetime,
-            replay_window: 64,
+            replay_window: REPLAY_WINDOW,
         }
     }
 }
