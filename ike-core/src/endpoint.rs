@@ -8,7 +8,7 @@ use rand_core::CryptoRng;
 
 use crate::child_sa::{self, ChildSa, Outbound};
 use crate::digest::{Digests, Kind};
-use crate::error::{ApiError, Discard, PeerMisbehaved, Refusal};
+use crate::error::{ApiError, Capacity, Discard, PeerMisbehaved, Refusal};
 use crate::exchange::state::{Exchange, State};
 use crate::exchange::{OnDuplicate, OnSilence};
 use crate::ike_sa::{self, IkeSa};
@@ -441,26 +441,24 @@ impl<'s> Endpoint<'s> {
     }
 
     /// A cookie that is not in use.
-    pub(crate) fn fresh_cookie(&self, rng: &mut dyn CryptoRng) -> Cookie {
-        let mut cookie = Cookie::ZERO;
-        while cookie.is_zero() || self.is_own_cookie(cookie) {
+    pub(crate) fn fresh_cookie(&self, rng: &mut dyn CryptoRng) -> Result<Cookie, Capacity> {
+        fresh(|| {
+            let mut cookie = Cookie::ZERO;
             rng.fill_bytes(&mut cookie.0);
-        }
-        cookie
+            (!cookie.is_zero() && !self.is_own_cookie(cookie)).then_some(cookie)
+        })
     }
 
     /// An SPI that is not in use.
-    pub(crate) fn fresh_spi(&self, rng: &mut dyn CryptoRng) -> Spi {
-        loop {
-            let Some(spi) = Spi::new(rng.next_u32()) else { continue };
+    pub(crate) fn fresh_spi(&self, rng: &mut dyn CryptoRng) -> Result<Spi, Capacity> {
+        fresh(|| {
+            let spi = Spi::new(rng.next_u32())?;
             let digest = self.digests.of(Kind::Spi, &[&spi.to_be_bytes()]);
             let taken = self.store.children_by_spi.candidates(digest).any(|index| {
                 self.store.children.get(index).is_some_and(|child| child.inbound == spi)
             });
-            if !taken {
-                return spi;
-            }
-        }
+            (!taken).then_some(spi)
+        })
     }
 
     /// Takes up the message of `len` bytes in the scratch as what `exchange` sends: now, and again as `number`'s row
@@ -703,6 +701,13 @@ impl<'s> Endpoint<'s> {
         let deadline = self.store.children.get(index).and_then(ChildSa::deadline);
         self.store.children.timers.set(index, deadline);
     }
+}
+
+/// The first good value that is drawn. A generator that is stuck gives none: the request fails, and the device goes on.
+pub(crate) fn fresh<T>(mut draw: impl FnMut() -> Option<T>) -> Result<T, Capacity> {
+    /// Of healthy randomness one draw in millions is no good.
+    const TRIES: usize = 32;
+    (0..TRIES).find_map(|_| draw()).ok_or(Capacity::Randomness)
 }
 
 /// The header of a message of ours.

@@ -279,6 +279,8 @@ pub enum Capacity {
     MessageIds,
     /// An algorithm that was negotiated is not in the tables any more.
     Algorithm,
+    /// Randomness: the generator gives what is in use, or zeros, again and again.
+    Randomness,
 }
 
 /// The host asked for something that cannot be. Never caused by a datagram.

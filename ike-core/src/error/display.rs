@@ -158,6 +158,7 @@ impl Display for Capacity {
             Self::ExchangesPerIkeSa => f.write_str("too many exchanges under this IKE SA"),
             Self::MessageIds => f.write_str("the IKE SA has used up its message IDs"),
             Self::Algorithm => f.write_str("the algorithm is not in the tables"),
+            Self::Randomness => f.write_str("the generator of randomness is stuck"),
         }
     }
 }

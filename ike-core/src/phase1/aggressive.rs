@@ -105,7 +105,7 @@ impl Endpoint<'_> {
         }
         let group = cx.config.crypto.group(first.group).ok_or(ApiError::UnknownAlgorithm)?;
         self.make_room_for_ours(cx);
-        let initiator = self.fresh_cookie(cx.rng);
+        let initiator = self.fresh_cookie(cx.rng)?;
         let cookies = CookiePair { initiator, responder: Cookie::ZERO };
         let ike = IkeSa::new(Role::Initiator, peer.id, path, cookies);
         let key = self.digests.of(Kind::FirstMessage, &[&initiator.0]);
@@ -316,7 +316,7 @@ impl Endpoint<'_> {
         if !self.dh_rate.take(cx.now, cx.config.limits.unproven_dh_per_second) {
             return Err(Capacity::DiffieHellmanRate.into());
         }
-        let responder = self.fresh_cookie(cx.rng);
+        let responder = self.fresh_cookie(cx.rng)?;
         let cookies = CookiePair { initiator: first.header.cookies.initiator, responder };
         let announced = announced(&message, &peer);
         let mut ike = IkeSa::new(Role::Responder, peer.id, path, cookies);

@@ -116,7 +116,7 @@ impl Endpoint<'_> {
         path: Path,
     ) -> Result<IkeSaHandle, ApiError> {
         self.make_room_for_ours(cx);
-        let initiator = self.fresh_cookie(cx.rng);
+        let initiator = self.fresh_cookie(cx.rng)?;
         let ike = IkeSa::new(
             Role::Initiator,
             peer.id,
@@ -162,7 +162,7 @@ impl Endpoint<'_> {
         let offer = message.find(PayloadType::SA)?;
         let (chosen, number, transform) = negotiate::choose(offer, peer, cx.config)?;
         let announced = announced(&message, peer);
-        let responder = self.fresh_cookie(cx.rng);
+        let responder = self.fresh_cookie(cx.rng)?;
         let cookies = CookiePair { initiator: first.header.cookies.initiator, responder };
         let len = message_2(
             self.store.scratch.room(),

@@ -17,7 +17,7 @@ use esp_core::{KeyMaterial, Mode, Spi};
 
 use crate::child_sa::{self, ChildSa, Outbound};
 use crate::config::{ChildConfig, ChildId, PeerConfig};
-use crate::endpoint::{Context, Endpoint, Path, header};
+use crate::endpoint::{Context, Endpoint, Path, fresh, header};
 use crate::error::{Capacity, Discard, Error, Failure, PeerMisbehaved, Refusal};
 use crate::event::{ChildSaHandle, Role};
 use crate::exchange::state::{Arena, DhWork, Exchange, Name, Span, State};
@@ -113,7 +113,7 @@ impl Endpoint<'_> {
         self.room_for_quick_mode(cx, ike_index)?;
         let message_id = self.fresh_message_id(cx, ike_index)?;
         self.refresh_ike(ike_index);
-        let spi = self.fresh_spi(cx.rng);
+        let spi = self.fresh_spi(cx.rng)?;
         let (index, child_index) = self.open_quick_mode(
             cx,
             ike_index,
@@ -440,7 +440,7 @@ impl Endpoint<'_> {
             &cx.config.limits,
         )?;
         let public_i = self.peer_public(cx, message, config)?;
-        let spi = self.fresh_spi(cx.rng);
+        let spi = self.fresh_spi(cx.rng)?;
         let owner = ike.owner;
         let replaces = self.oldest_child_of(owner, config.id);
         let (index, child_index) = self.open_quick_mode(
@@ -716,20 +716,15 @@ impl Endpoint<'_> {
     /// A message id that was not used under this IKE SA, and is now.
     fn fresh_message_id(&mut self, cx: &mut Context<'_>, ike: u16) -> Result<u32, Error> {
         let ike = self.store.ikes.get_mut(ike).ok_or(Capacity::IkeSas)?;
-        loop {
+        let message_id = fresh(|| {
             let message_id = cx.rng.next_u32();
-            if message_id == 0 {
-                continue;
-            }
-            match ike.remember(message_id) {
-                Remembered::New => {
-                    renew_when_full(cx, ike);
-                    return Ok(message_id);
-                }
-                Remembered::Known => {}
-                Remembered::Full => return Err(Capacity::MessageIds.into()),
-            }
+            (message_id != 0 && !ike.message_ids.contains(&message_id)).then_some(message_id)
+        })?;
+        if ike.remember(message_id) != Remembered::New {
+            return Err(Capacity::MessageIds.into());
         }
+        renew_when_full(cx, ike);
+        Ok(message_id)
     }
 
     /// The public value of a message that must have one exactly if perfect forward secrecy is configured.

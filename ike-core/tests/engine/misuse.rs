@@ -1,14 +1,16 @@
 //! A host that asks at the wrong moment, twice, or for what is not there, gets a typed refusal and breaks nothing.
 
+use core::convert::Infallible;
 use core::net::SocketAddr;
 
-use ike_core::Path;
+use chacha20::rand_core::{Rng, TryCryptoRng, TryRng};
 use ike_core::config::{ChildId, PeerId};
-use ike_core::error::{ApiError, Failure};
+use ike_core::error::{ApiError, Capacity, Failure};
 use ike_core::event::{DownReason, Event, Traffic};
+use ike_core::{Context, Endpoint, Path, Work};
 
 use crate::duo::Who::{A, B};
-use crate::duo::{CHILD, Duo, PEER};
+use crate::duo::{CHILD, Duo, PEER, Who, mirror};
 
 /// The slot of a pair is used again: its old handle names nothing any more.
 #[test]
@@ -109,5 +111,88 @@ fn the_peer_of_a_rejected_pair_is_told() {
             });
             assert_eq!(refused, who == B && !taken, "{:?}", duo.a.events);
         }
+    }
+}
+
+/// A generator of randomness that gives the same byte for ever; after so many draws the test has seen enough.
+struct Stuck {
+    byte: u8,
+    draws: u32,
+}
+
+impl TryRng for Stuck {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_be_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.draws += 1;
+        assert!(self.draws < 1_000, "draws for ever");
+        bytes.fill(self.byte);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Stuck {}
+
+/// Hardware fails: what needs a number that is not in use fails with it, and what is up goes on.
+#[test]
+fn a_generator_that_is_stuck_stops_nobody() {
+    fn stuck<T>(
+        duo: &mut Duo,
+        who: Who,
+        byte: u8,
+        call: impl FnOnce(&mut Endpoint<'static>, &mut Context<'_>) -> T,
+    ) -> T {
+        duo.call(who, |endpoint, cx| {
+            let mut rng = Stuck { byte, draws: 0 };
+            let (now, config) = (cx.now, cx.config);
+            call(endpoint, &mut Context { now, rng: &mut rng, config })
+        })
+    }
+    let refused = Err(ApiError::Capacity(Capacity::Randomness));
+    for byte in [0, 1, 0xff] {
+        let mut duo = Duo::up(|_, _| ());
+        let (mut first, mut sent) = (vec![], vec![]);
+        for who in [A, B] {
+            let (child, ike) = (duo.child(who), duo.ike(who));
+            // What is drawn is good once, unless it is zeros.
+            let good = byte != 0;
+            let begun = stuck(&mut duo, who, byte, |it, cx| it.initiate(cx, PEER, who.path()));
+            assert_eq!(begun.is_ok(), good, "{begun:?}");
+            let again = stuck(&mut duo, who, byte, |it, cx| it.initiate(cx, PEER, who.path()));
+            assert_eq!(again.map(|_| ()), refused);
+            assert_eq!(stuck(&mut duo, who, byte, |it, cx| it.rekey_ike(cx, ike)), refused);
+            assert_eq!(
+                stuck(&mut duo, who, byte, |it, cx| it.rekey_child(cx, child)).is_ok(),
+                good
+            );
+            first.extend(duo.turn(who));
+        }
+        // A stranger's beginning, and the peer's: no cookie can be had for an answer.
+        let mut other = Duo::new(|_, _| ());
+        // With a cookie of its own.
+        let _ = other.a.rng.next_u64();
+        other.create_child(A, CHILD).unwrap();
+        for (path, mut datagram) in other.turn(A) {
+            let path = mirror(path);
+            let result =
+                stuck(&mut duo, B, byte, |it, cx| it.handle_datagram(cx, path, &mut datagram));
+            assert!(result.is_err(), "{result:?}");
+            while stuck(&mut duo, B, byte, |it, cx| it.handle_work(cx, 64)) == Work::More {}
+            sent.extend(duo.turn(B));
+        }
+        assert!(sent.is_empty());
+        assert!(duo.children(A) >= 1 && duo.children(B) >= 1);
     }
 }
