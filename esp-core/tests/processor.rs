@@ -389,6 +389,26 @@ fn limits_in_bytes_count_what_goes_through_the_cipher() {
     assert_eq!(b.stats().discarded(Discard::Expired), 2);
 }
 
+/// Filling up to one length for all goes through the cipher as the packets do.
+#[test]
+fn filling_counts_towards_the_limit_in_bytes() {
+    for pad_to in [0, 50, 600] {
+        let options = TunnelOptions { pad_to, ..TunnelOptions::DEFAULT };
+        let sa = OutboundSa::new(params(AES_SHA1, V4, Encap::None, A, 0x1000), &mut rng());
+        let mut sa = sa.expect("valid").with(options, Framing::Esp);
+        for sent in 1..=3 {
+            let inner = udp_v4(64, 0);
+            let mut memory = [&[0; 80][..], &inner, &[0; 800]].concat();
+            let mut packet = PacketBuf::new(&mut memory, 80..80 + inner.len()).expect("inside");
+            sa.seal(&mut packet).expect("fits");
+            // Around what is encrypted: SPI and number, IV, ICV.
+            let encrypted = packet.len() - 8 - 16 - 12;
+            assert!(encrypted >= usize::from(pad_to).max(inner.len()));
+            assert_eq!(sa.counters().bytes, sent * encrypted as u64, "{pad_to}");
+        }
+    }
+}
+
 /// What makes no sense is refused when it is installed, and nothing changes.
 #[test]
 fn installing_checks() {

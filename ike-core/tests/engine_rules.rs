@@ -13,6 +13,8 @@
 #[path = "engine/duo.rs"]
 mod duo;
 
+#[path = "engine/any_order.rs"]
+mod any_order;
 #[path = "engine/forgery.rs"]
 mod forgery;
 #[path = "engine/lifetimes.rs"]

@@ -54,10 +54,12 @@ fn an_older_quick_mode_ends_after_its_renewal() {
     Scenario::site_to_site().run(|world| {
         let plans = [Plan::Deliver; 8].into_iter().chain([Plan::Drop]);
         world.link.plan(Kind::Ike, plans);
-        world.udp(LEFT, RIGHT, 64);
+        // No packet passes yet that would stand in for the third message.
+        world.create_child(LEFT, PEER, CHILD).unwrap();
         world.run_for(Duration::from_millis(200));
         let child = world.host(LEFT).node.endpoint.child_sas().next().unwrap().handle;
         world.request(LEFT, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+        world.run_for(2 * SECOND);
         for _ in 0..120 {
             world.udp(LEFT, RIGHT, 64);
             world.udp(RIGHT, LEFT, 64);
@@ -175,6 +177,7 @@ fn a_packet_stands_in_for_the_third_message() {
         everything_arrives(world);
         let stats = world.host(RIGHT).node.endpoint.stats();
         assert_eq!((stats.failed, stats.child_sas_up), (0, 2));
+        assert_eq!(world.host(RIGHT).node.endpoint.in_use().exchanges, 0);
     });
 }
 

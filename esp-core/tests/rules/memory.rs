@@ -27,7 +27,11 @@ impl Watched {
 }
 
 fn bytes(address: usize) -> Vec<u8> {
-    let mut bytes = vec![0; size_of::<Memory>()];
+    bytes_of::<Memory>(address)
+}
+
+fn bytes_of<T>(address: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size_of::<T>()];
     let memory = std::fs::File::open("/proc/self/mem").unwrap();
     memory.read_exact_at(&mut bytes, address as u64).unwrap();
     bytes
@@ -162,6 +166,34 @@ fn an_expired_sa_keeps_no_key() {
         let after = bytes(watched.address);
         for range in keys {
             // What borders on the keys may look like them.
+            let inner = range.start + 8..range.end - 8;
+            let kept = after[inner].iter().filter(|byte| **byte != 0).count();
+            assert_eq!(kept, 0, "{transform:?} keeps {kept} bytes of {range:?}");
+        }
+    }
+}
+
+/// The same of an SA by itself that ends in the middle of a batch: once the packets before its end are sealed.
+#[test]
+fn an_sa_that_ends_in_a_batch_keeps_no_key() {
+    for transform in transforms() {
+        let hard = Limit { bytes: u64::MAX, packets: 2 };
+        let mut params = random_keys(params(transform, V4, Encap::None, A, 0x1000));
+        params.lifetime = Lifetime { soft: hard, hard };
+        let mut sa = Box::new(OutboundSa::new(params, &mut rng()).unwrap());
+        let address = core::ptr::from_mut(&mut *sa).expose_provenance();
+        let keys = secrets(&bytes_of::<OutboundSa>(address));
+        assert!(!keys.is_empty(), "{transform:?}: the search finds nothing");
+        let inner = udp_v4(100, 0);
+        let mut memory = [(); 3].map(|()| [&[0; 100][..], &inner, &[0; 100]].concat());
+        let mut packets =
+            memory.each_mut().map(|memory| PacketBuf::new(memory, 100..100 + inner.len()).unwrap());
+        let mut results = [Err(SealError::Malformed); 3];
+        sa.seal_batch(&mut packets, &mut results);
+        assert!(results[0].is_ok() && results[1].is_ok(), "{transform:?}");
+        assert_eq!(results[2], Err(SealError::Expired), "{transform:?}");
+        let after = bytes_of::<OutboundSa>(address);
+        for range in keys {
             let inner = range.start + 8..range.end - 8;
             let kept = after[inner].iter().filter(|byte| **byte != 0).count();
             assert_eq!(kept, 0, "{transform:?} keeps {kept} bytes of {range:?}");

@@ -197,6 +197,32 @@ fn an_old_question_moves_nobody() {
     assert_eq!(from_port(&mut duo, second, 4503), [4501, 4503]);
 }
 
+/// An answer to a question of ours shows that the peer is alive. Any open question will do for it, so that it may be an old one:
+/// it does not tell where the peer is.
+#[test]
+fn an_answer_to_a_question_moves_nobody() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: second, retry: second, tries: 5, action: DpdAction::Clear };
+    let mut duo = Duo::up(|who, peer| {
+        peer.dpd = Some(dpd);
+        behind_a_nat(who, peer);
+    });
+    let child = duo.child(B);
+    let seen = Traffic { sent: true, received: false };
+    duo.call(B, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+    duo.now += 1_500;
+    let question = duo.turn(B).remove(0);
+    duo.deliver(A, question).unwrap();
+    let (path, mut answer) = duo.turn(A).remove(0);
+    let mut path = mirror(path);
+    path.remote.set_port(4502);
+    duo.receive(B, path, &mut answer).unwrap();
+    duo.turn(B);
+    let heard = duo.b.endpoint.ike_sas().next().unwrap().heard;
+    assert_eq!(heard.map(|at| at.as_millis()), Some(duo.now));
+    assert!(moves(&mut duo, B).is_empty());
+}
+
 /// What a peer that does not know these vendor IDs would have sent.
 fn without(datagram: &[u8], vendors: &[VendorId]) -> Vec<u8> {
     let header = Header::parse(datagram).unwrap();

@@ -422,3 +422,16 @@ fn what_is_not_restarted_is_reported() {
     assert_eq!(duo.children(A) + failed, 12, "{:?}", duo.a.events);
     assert!(duo.children(A) >= 8);
 }
+
+/// The renewal of an IKE SA finds no answer. It is tried again soon, and not when the lifetime is nearly over.
+#[test]
+fn a_renewal_of_an_ike_sa_without_an_answer_is_tried_again() {
+    let mut duo = Duo::up(|_, _| ());
+    let ike = duo.ike(A);
+    duo.call(A, |endpoint, cx| endpoint.rekey_ike(cx, ike)).unwrap();
+    let replaced = |event: &Event| matches!(event, Event::IkeSaReplaced { .. });
+    duo.run_while(duo.now + 60_000, |_, _| false);
+    assert!(!duo.a.events.iter().any(replaced));
+    duo.run(120_000);
+    assert!(duo.a.events.iter().any(replaced), "{:?}", duo.a.events);
+}

@@ -1,5 +1,6 @@
 //! Authentication and cryptography: who gets in, and with which numbers.
 
+use hex_literal::hex;
 use ike_core::config::{
     Authentication, ChildConfig, Config, Finding, FindingKind, Identity, PeerConfig, PeerId,
     Phase1Cipher, Phase1Proposal, RemoteId, Secret, Severity, Sizes,
@@ -197,13 +198,16 @@ fn cve_2011_4073_results_for_what_is_gone_are_refused() {
         let ike = stage.hosts[0].endpoint.ike_sas().next().unwrap().handle;
         let job = stage.with(0, |endpoint, cx| endpoint.take_work(cx)).unwrap();
         stage.with(0, |endpoint, cx| endpoint.delete_ike(cx, ike)).unwrap();
+        // The same slot, used again and waiting for just such a result, does not take it for its own.
+        stage.begin(0);
+        for side in 0..2 {
+            let letter = stage.turn(side).remove(0);
+            stage.deliver(&letter).unwrap();
+        }
         let result = stage.with(0, |endpoint, cx| endpoint.complete_work(cx, job.run()));
         assert_eq!(result, Err(ApiError::Stale));
-        // The same slot, used again, does not take it for its own.
-        stage.begin(0);
-        let letters = stage.turn(0);
-        assert_eq!(letters.len(), 1);
-        assert_eq!(stage.hosts[0].endpoint.ike_sas().count(), 1);
+        stage.settle();
+        stage.assert_up();
     });
 }
 
@@ -356,10 +360,21 @@ fn modulus() -> Vec<u8> {
     value
 }
 
-/// Valenta et al. 2017: curve25519 with a point of small order gives no secret.
+/// Valenta et al. 2017: curve25519 with a point of small order gives no secret. All there are, in every form that 32 bytes have
+/// for them.
 #[test]
 fn valenta_2017_points_of_small_order() {
-    for public in [vec![0; 32], [vec![1], vec![0; 31]].concat()] {
+    let order_8 = [
+        hex!("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+        hex!("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    ];
+    // p-1, p and p+1 are -1, 0 and 1.
+    let near_p = [0xec, 0xed, 0xee].map(|low| [&[low][..], &[0xff; 30], &[0x7f]].concat());
+    let small = [vec![0; 32], [vec![1], vec![0; 31]].concat()];
+    let all = small.into_iter().chain(near_p).chain(order_8.map(Vec::from));
+    // The highest bit does not count (RFC 7748 §5).
+    for (mut public, high) in all.flat_map(|public| [(public.clone(), 0), (public, 0x80)]) {
+        public[31] |= high;
         with_puppet(
             |_| (),
             |host, config, puppet| {
@@ -457,6 +472,30 @@ fn cremers_2011_reflections_are_refused() {
         stage.settle();
         stage.assert_up();
     });
+}
+
+/// The same in quick mode: an answer with our own SPI, or our own nonce.
+#[test]
+fn cremers_2011_reflections_in_quick_mode_are_refused() {
+    for (own_spi, own_nonce) in [(false, false), (true, false), (false, true)] {
+        stage(plain, |stage| {
+            stage.begin(0);
+            let first = stage.turn(0).remove(0);
+            let config = stage.configs[0];
+            let host = &mut stage.hosts[0];
+            let mut puppet = Puppet::new(0);
+            let quick_1 = puppet.respond(host, &config, 1_000, &first.message);
+            puppet.reflects = (own_spi, own_nonce);
+            let ids = [crate::puppet::id_subnet(0), crate::puppet::id_subnet(1)];
+            let quick_2 = puppet.answer_quick_mode(&quick_1, ids);
+            let result = host.receive(1_000, &config, path_from(0), &quick_2);
+            host.turn(1_000, &config);
+            let reflected = Err(Discard::PeerMisbehaved(PeerMisbehaved::Reflected));
+            let honest = !own_spi && !own_nonce;
+            assert_eq!(result, if honest { Ok(()) } else { reflected });
+            assert_eq!(host.endpoint.child_sas().count(), usize::from(honest));
+        });
+    }
 }
 
 /// What the hash covers are the bytes of the SA as they came: attributes in odd forms and orders, and transforms that

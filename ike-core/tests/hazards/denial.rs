@@ -6,7 +6,9 @@ use ike_core::event::Event;
 use ike_core::wire::numbers::{ExchangeType, PayloadType};
 use ike_core::wire::{Flags, HEADER_LEN, Header};
 
-use crate::puppet::{Puppet, SPI, clear, header, id_address, parts, sa_phase1};
+use crate::puppet::{
+    PHASE1, Puppet, SPI, attributes, clear, header, id_address, parts, sa, sa_phase1,
+};
 use crate::recorded::sessions;
 use crate::stage::{Host, mirror, path_from, stage};
 use crate::state::with_puppet;
@@ -72,6 +74,27 @@ fn cve_2016_5361_no_more_bytes_leave_than_came() {
     }
     assert!(worst > 0.5 && worst <= 1.0, "{worst}");
     println!("main mode: at most {worst:.2} bytes leave for each that comes");
+}
+
+/// A first message that was answered, and other bytes with its cookie from its address: they are not the same message, and may
+/// be much shorter. Nothing answers them.
+#[test]
+fn cve_2016_5361_a_known_cookie_elicits_nothing() {
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            let first = puppet.message_1();
+            let (_, answers) = Puppet::say(host, config, 0, &first);
+            assert_eq!(answers.len(), 1);
+            for len in HEADER_LEN..first.len() {
+                let mut short = first[..len].to_vec();
+                short[24..28].copy_from_slice(&(len as u32).to_be_bytes());
+                let (result, answers) = Puppet::say(host, config, 0, &short);
+                assert!(result.is_err() && answers.is_empty(), "{len} bytes");
+            }
+            assert_eq!(Puppet::say(host, config, 0, &first).1, answers);
+        },
+    );
 }
 
 /// The same for aggressive mode, where it is allowed: one answer a request. Its ratio is printed.
@@ -227,14 +250,22 @@ fn cve_2016_6415_answers_hold_nothing_of_before() {
             |_| (),
             |host, config, puppet| {
                 if let Some(filler) = before {
-                    let mut message = puppet.message_1();
-                    message[8] = 1;
-                    message.resize(1_400, filler);
-                    message[24..28].copy_from_slice(&1_400_u32.to_be_bytes());
-                    assert!(Puppet::say(host, config, 0, &message).0.is_err());
+                    // Taken and held, until it is given up for want of an answer to ours.
+                    let other = Puppet::new(9);
+                    let secret = vec![(20_000, u32::from_be_bytes([filler; 4])); 100];
+                    let offer = sa(1, &[], &[(77, attributes(&secret)), (1, attributes(PHASE1))]);
+                    let exchange = ExchangeType::IDENTITY_PROTECTION;
+                    let head = header(other.cookies, exchange, 0, Flags::NONE);
+                    let message = clear(&head, &[(PayloadType::SA, offer)]);
+                    assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
+                    host.turn(120_000, config);
+                    assert_eq!(host.endpoint.ike_sas().count(), 0);
                 }
-                let (_, answers) = Puppet::say(host, config, 0, &puppet.message_1());
-                let message = &answers[0];
+                let (_, answers) = Puppet::say(host, config, 120_000, &puppet.message_1());
+                let message = &mut answers[0].clone();
+                // Our cookie is a matter of chance.
+                message[8..16].fill(0);
+                let message = &*message;
                 // Every byte belongs to a payload that was written.
                 let listed: usize = parts(message).iter().map(|(_, body)| body.len() + 4).sum();
                 assert_eq!(HEADER_LEN + listed, message.len());

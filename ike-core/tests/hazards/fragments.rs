@@ -5,6 +5,7 @@ use ike_core::wire::numbers::{ExchangeType, PayloadType};
 use ike_core::wire::{CookiePair, Flags, HEADER_LEN};
 
 use crate::puppet::{Puppet, SPI, clear, header};
+use crate::stage::{mirror, path_from};
 use crate::state::with_puppet;
 
 /// A fragment as a message of its own.
@@ -145,6 +146,28 @@ fn cve_2016_6381_half_sets_without_end() {
             for part in pieces(puppet.cookies, 7, &message, 3) {
                 assert_eq!(Puppet::say(host, config, 0, &part).0, Ok(()));
             }
+            assert_eq!(host.endpoint.child_sas().count(), 1);
+        },
+    );
+}
+
+/// The pieces of a message come from one place. Those from another port are of another message, and those from another address
+/// are not even kept.
+#[test]
+fn pieces_from_elsewhere_do_not_join() {
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            puppet.establish(host, config, 0);
+            let all = pieces(puppet.cookies, 7, &puppet.honest_quick_mode(3, SPI), 2);
+            let mut path = mirror(path_from(0));
+            path.remote.set_port(40_000);
+            assert_eq!(host.receive(0, config, path, &all[0]), Ok(()));
+            assert_eq!(Puppet::say(host, config, 0, &all[1]).0, Ok(()));
+            assert_eq!(host.endpoint.child_sas().count(), 0);
+            path.remote.set_ip([198, 51, 100, 66].into());
+            assert_eq!(host.receive(0, config, path, &all[0]), Err(Discard::WrongAddress));
+            assert_eq!(Puppet::say(host, config, 0, &all[0]).0, Ok(()));
             assert_eq!(host.endpoint.child_sas().count(), 1);
         },
     );

@@ -91,6 +91,30 @@ fn i2_responder_lifetime_in_either_numbering() {
     );
 }
 
+/// I2: RESPONDER-LIFETIME that was held back on its way shortens a life if it can, and prolongs none.
+#[test]
+fn i2_a_late_responder_lifetime_prolongs_nothing() {
+    stage(plain, |stage| {
+        stage.begin(0);
+        let first = stage.turn(0).remove(0);
+        let config = stage.configs[0];
+        let host = &mut stage.hosts[0];
+        let mut puppet = Puppet::new(0);
+        puppet.respond(host, &config, 1_000, &first.message);
+        // Without the quick mode nothing is due but what the lifetime wants.
+        let child = host.endpoint.child_sas().next().unwrap().handle;
+        let now = Instant::from_millis(1_000);
+        let mut cx = Context { now, rng: &mut host.rng, config: &config };
+        host.endpoint.delete_child(&mut cx, child).unwrap();
+        let due = host.endpoint.poll_timeout();
+        let data = attributes(&[(11, 1), (12, 14_400)]);
+        let told = puppet.informational(3, vec![notify(1, &puppet.spi(), 24_576, &data)]);
+        assert_eq!(host.receive(20_000_000, &config, path_from(0), &told), Ok(()));
+        assert_eq!(host.endpoint.ike_sas().next().unwrap().lifetime.seconds, 14_400);
+        assert!(due.is_some() && host.endpoint.poll_timeout() <= due);
+    });
+}
+
 /// I3, I12: lifetimes are always proposed, and those that are taken everywhere.
 #[test]
 fn i3_i12_lifetimes_are_proposed() {

@@ -168,6 +168,8 @@ pub(crate) struct Puppet {
     pub(crate) key: CipherKey,
     /// Of the last message of phase 1.
     pub(crate) iv: Iv,
+    /// Whether its answer to a quick mode has the host's own SPI, and its own nonce.
+    pub(crate) reflects: (bool, bool),
 }
 
 impl Puppet {
@@ -189,6 +191,7 @@ impl Puppet {
             skeyid: Skeyid::empty(),
             key: CipherKey::empty(),
             iv: Iv::empty(),
+            reflects: (false, false),
         }
     }
 
@@ -286,18 +289,22 @@ impl Puppet {
         let id = Header::parse(message_1).unwrap().message_id;
         let (offer, iv) = self.open(self.phase2_iv(id), message_1);
         let mut sa = body(&offer, PayloadType::SA);
+        let nonce_i = body(&offer, PayloadType::NONCE);
+        let (own_spi, own_nonce) = self.reflects;
         // Behind DOI, situation and the head of the proposal.
-        sa[16..20].copy_from_slice(&SPI);
+        if !own_spi {
+            sa[16..20].copy_from_slice(&SPI);
+        }
+        let nonce_r = if own_nonce { nonce_i.clone() } else { vec![0x4e; 16] };
         let [id_i, id_r] = ids;
         let parts = vec![
             (PayloadType::SA, sa),
-            (PayloadType::NONCE, vec![0x4e; 16]),
+            (PayloadType::NONCE, nonce_r),
             (PayloadType::ID, id_i),
             (PayloadType::ID, id_r),
         ];
         let head = header(self.cookies, ExchangeType::QUICK_MODE, id, Flags::ENCRYPTION);
         let rest = clear(&head, &parts)[HEADER_LEN..].to_vec();
-        let nonce_i = body(&offer, PayloadType::NONCE);
         let hash = hash_2(prf(), &self.skeyid, id, &nonce_i, &rest).as_slice().to_vec();
         let all = [vec![(PayloadType::HASH, hash)], parts].concat();
         self.seal(&head, iv, &all)

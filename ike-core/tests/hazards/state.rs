@@ -675,6 +675,60 @@ fn cve_2014_2338_every_exchange_in_every_state() {
     });
 }
 
+/// Message id 0 is that of phase 1 (RFC 2408 §3.1): under it there is no exchange of phase 2, whoever asks.
+#[test]
+fn message_id_0_is_no_exchange_of_phase_2() {
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            puppet.establish(host, config, 0);
+            let before = host.snapshot();
+            let probe = notify(1, &puppet.spi(), R_U_THERE, &[0, 0, 0, 1]);
+            for message in [puppet.honest_quick_mode(0, SPI), puppet.informational(0, vec![probe])]
+            {
+                let (result, answers) = Puppet::say(host, config, 0, &message);
+                let refused = Err(Discard::PeerMisbehaved(PeerMisbehaved::MessageId(0)));
+                assert_eq!((result, answers.len()), (refused, 0));
+                assert_eq!(host.snapshot(), before);
+            }
+        },
+    );
+}
+
+/// A public value comes with perfect forward secrecy and with nothing else: without one the keys would not be what was agreed,
+/// and one that nobody asked for is not passed over.
+#[test]
+fn a_public_value_comes_exactly_with_pfs() {
+    const KE: PayloadType = PayloadType::KEY_EXCHANGE;
+    for (pfs, sent, refusal) in [
+        (false, true, Some(PeerMisbehaved::UnexpectedPayload(KE))),
+        (true, false, Some(PeerMisbehaved::MissingPayload(KE))),
+        (true, true, None),
+    ] {
+        stage(
+            |_, _, child| child.pfs = pfs.then_some(GroupDescription::CURVE25519),
+            |stage| {
+                let config = stage.configs[1];
+                let host = &mut stage.hosts[1];
+                let mut puppet = Puppet::new(0);
+                puppet.establish(host, &config, 0);
+                let mut offer = PHASE2.to_vec();
+                offer.extend(pfs.then_some((3, 31)));
+                let mut parts = vec![
+                    (PayloadType::SA, sa(3, &SPI, &[(12, attributes(&offer))])),
+                    (PayloadType::NONCE, vec![0x4e; 16]),
+                ];
+                parts.extend(sent.then(|| (KE, puppet.public_i.clone())));
+                parts.extend([id_subnet(0), id_subnet(1)].map(|id| (PayloadType::ID, id)));
+                let message = puppet.phase2(ExchangeType::QUICK_MODE, 7, parts);
+                let (result, _) = Puppet::say(host, &config, 0, &message);
+                assert_eq!(result, refusal.map_or(Ok(()), |it| Err(Discard::PeerMisbehaved(it))));
+                assert_eq!(host.endpoint.child_sas().count(), usize::from(refusal.is_none()));
+            },
+        );
+    }
+}
+
 /// CVE-2008-3652, CVE-2009-1632: what failed stayed in memory. A thousand failures, of every kind, leave nothing.
 #[test]
 fn cve_2008_3652_failures_leave_nothing_behind() {

@@ -4,11 +4,13 @@ use core::time::Duration;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
+use ike_core::Work;
 use ike_core::config::{
-    Dpd, DpdAction, Lifetime, Limits, NatTraversal, PeerConfig, Phase1Mode, RemoteAddress,
+    Authentication, Dpd, DpdAction, Lifetime, Limits, NatTraversal, PeerConfig, PeerId,
+    Phase1Cipher, Phase1Mode, Phase1Proposal, PskOracle, RemoteAddress, Secret,
 };
 use ike_core::event::{Event, Traffic};
-use ike_core::wire::numbers::{ExchangeType, GroupDescription, PayloadType};
+use ike_core::wire::numbers::{ExchangeType, GroupDescription, HashAlgorithm, PayloadType};
 use ike_core::wire::{CookiePair, Flags, FragmentPayload, Header, MessageWriter, VERSION};
 
 use crate::duo::Who::{A, B};
@@ -155,6 +157,82 @@ fn nothing_is_left_of_what_failed() {
         duo.run_while(duo.now + 8_000_000, |_, _| false);
         assert_blank(&mut duo, A, &format!("after {passed} datagrams"));
         assert_blank(&mut duo, B, &format!("after {passed} datagrams"));
+    }
+}
+
+/// A computation that is given up in the middle leaves neither our private value nor what it has made of it.
+#[test]
+fn nothing_is_left_of_a_computation_that_is_given_up() {
+    const MODP: &[Phase1Proposal] = &[Phase1Proposal {
+        cipher: Phase1Cipher::AesCbc(128),
+        hash: HashAlgorithm::SHA2_256,
+        group: GroupDescription::MODP_2048,
+    }];
+    let mut duo = Duo::new(|_, peer| peer.proposals = MODP);
+    duo.create_child(A, CHILD).unwrap();
+    for from in [A, B] {
+        let sent = duo.turn(from).remove(0);
+        duo.deliver(from.other(), sent).unwrap();
+    }
+    let work = duo.call(A, |endpoint, cx| endpoint.handle_work(cx, 20));
+    assert_eq!(work, Work::More);
+    let ike = duo.a.endpoint.ike_sas().next().unwrap().handle;
+    duo.call(A, |endpoint, cx| endpoint.delete_ike(cx, ike)).unwrap();
+    assert_eq!(duo.turn(A), []);
+    assert_blank(&mut duo, A, "given up");
+}
+
+/// The keys of a pair whose quick mode fails, although the host has seen it, are gone before the host reads of that.
+#[test]
+fn keys_of_a_pair_that_fails_are_wiped_at_once() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.a.takes = false;
+    duo.create_child(A, CHILD).unwrap();
+    duo.run_while(1_000, |_, _| true);
+    // What A receives with is what B would send with; message 3 waits for A's host.
+    let child = duo.child(A);
+    let inbound = duo.a.endpoint.take_inbound(child).unwrap();
+    let keys = inbound.keys.as_slice();
+    assert!(holds(&mut duo, B, keys), "the search finds");
+    for _ in 0..20 {
+        duo.now += 30_000;
+        duo.call(B, |endpoint, cx| endpoint.handle_timeout(cx));
+    }
+    assert_eq!(duo.b.endpoint.in_use().child_sas, 1, "its event is unread");
+    assert_eq!(duo.b.endpoint.child_sas().count(), 0);
+    assert!(!holds(&mut duo, B, keys));
+}
+
+/// Stands in for a secure element.
+struct Fixed;
+
+const SKEYID: [u8; 32] = *b"SKEYID, from which all keys come";
+
+impl PskOracle for Fixed {
+    fn skeyid(&self, _: PeerId, _: HashAlgorithm, _: &[&[u8]], skeyid: &mut [u8]) -> bool {
+        skeyid.copy_from_slice(&SKEYID);
+        true
+    }
+}
+
+/// SKEYID is needed for the hashes of phase 1, and for nothing afterwards.
+#[test]
+fn skeyid_does_not_outlive_phase_1() {
+    for (way, change) in &ways()[..2] {
+        let mut duo = Duo::new(|who, peer| {
+            change(who, peer);
+            peer.authentication = Authentication::PreSharedKey(Secret::Oracle(&Fixed));
+        });
+        duo.create_child(A, CHILD).unwrap();
+        // Between two messages: the initiator of aggressive mode needs it for a moment only.
+        let mut found = false;
+        duo.run_with(1_500, |duo, _, _| {
+            found |= holds(duo, B, &SKEYID);
+            true
+        });
+        assert_eq!((duo.children(A), duo.children(B)), (1, 1), "{way}");
+        assert!(found, "{way}: the search finds");
+        assert!(!holds(&mut duo, A, &SKEYID) && !holds(&mut duo, B, &SKEYID), "{way}");
     }
 }
 
