@@ -494,6 +494,10 @@ impl<'w> World<'w> {
         if let Some(captured) = &mut self.captured {
             captured.push((self.now, packet.clone()));
         }
+        // Its sender has been told that the SA is no more: wherever it goes, it counts as a mistake.
+        if Label::of(&packet).is_some_and(|label| self.witness.has_ended(from, label)) {
+            return self.gone(Some(from), packet, inner, Outcome::NoRoute);
+        }
         let mut injections = Vec::new();
         let attacker = self.attacker.as_mut();
         let verdict = attacker.map(|attacker| attacker.sees(self.now, &packet, &mut injections));

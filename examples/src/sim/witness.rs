@@ -3,7 +3,7 @@
 //! A host that loses packets by a mistake of its own has a reason for each all the same: too late for the window, an SPI
 //! that it does not know, no SA in time. The simulator sees what the host sees, and knows whether it is so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use esp_core::{Direction, Discard, Spi};
@@ -45,6 +45,8 @@ impl Label {
 struct Known {
     /// SAs for what comes in: the highest number that came out of each, and how it ended, if it has.
     inbound: BTreeMap<u32, (u32, Option<DownReason>)>,
+    /// SAs for what goes out that have ended.
+    outbound_gone: BTreeSet<u32>,
     /// When it last could send under a new SA.
     outbound_since: Option<Instant>,
     /// Where the newest packet came from.
@@ -69,11 +71,18 @@ impl Witness {
     }
 
     pub(super) fn event(&mut self, host: HostId, event: &Event) {
-        if let Event::ChildSaDown { inbound, reason, .. } = event
-            && let Some((_, ended)) =
-                self.hosts.entry(host).or_default().inbound.get_mut(&inbound.get())
-        {
-            *ended = Some(*reason);
+        let known = self.hosts.entry(host).or_default();
+        match event {
+            Event::ChildSaOutboundGone { outbound, .. } => {
+                known.outbound_gone.insert(outbound.get());
+            }
+            Event::ChildSaDown { inbound, outbound, reason, .. } => {
+                known.outbound_gone.insert(outbound.get());
+                if let Some((_, ended)) = known.inbound.get_mut(&inbound.get()) {
+                    *ended = Some(*reason);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -96,6 +105,11 @@ impl Witness {
     /// Where `host` has to send what goes to its peer, as far as packets have told.
     pub(super) fn heard_from(&self, host: HostId) -> Option<SocketAddr> {
         self.hosts.get(&host)?.heard_from
+    }
+
+    /// Whether `host` has been told that the SA of this packet, which it sends, is no more.
+    pub(super) fn has_ended(&self, host: HostId, label: Label) -> bool {
+        self.hosts.get(&host).is_some_and(|known| known.outbound_gone.contains(&label.spi))
     }
 
     /// Whether `host` has reason to drop this packet from the link as it says.
