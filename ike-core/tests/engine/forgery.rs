@@ -163,6 +163,21 @@ fn initial_contact_is_for_the_first_ike_sa_alone() {
     assert_eq!(duo.b.endpoint.ike_sas().filter(|ike| ike.established).count(), 2);
 }
 
+/// Such as children that their IKE SA has left behind.
+#[test]
+fn children_that_are_left_need_no_initial_contact() {
+    let mut duo = Duo::up(|_, peer| peer.lifetime.seconds = 600);
+    // Its renewal is not heard.
+    duo.run_while(700_000, |_, _| false);
+    assert_eq!((duo.a.endpoint.ike_sas().count(), duo.b.endpoint.ike_sas().count()), (0, 0));
+    let old = duo.child(B);
+    duo.call(A, |endpoint, cx| endpoint.initiate(cx, PEER, A.path())).unwrap();
+    duo.run(2_000);
+    assert!(duo.b.endpoint.ike_sas().any(|ike| ike.established));
+    let ended = |event: &Event| matches!(event, Event::ChildSaDown { child, .. } if *child == old);
+    assert!(!duo.b.events.iter().any(ended), "{:?}", duo.b.events);
+}
+
 /// Before there are keys nothing is encrypted, and from then on everything. What says otherwise was garbled on its way, and
 /// ends nothing.
 #[test]

@@ -298,6 +298,25 @@ fn an_answer_from_the_old_port_moves_nobody_back() {
     assert_eq!(first.0.remote.port(), 4500);
 }
 
+/// The NAT gives the peer another port before the last message of phase 1: it is spoken to where that came from.
+#[test]
+fn the_last_message_of_phase_1_says_where_the_peer_is() {
+    let mut duo = Duo::new(behind_a_nat);
+    duo.create_child(A, crate::duo::CHILD).unwrap();
+    for number in 0..6 {
+        let from = if number % 2 == 0 { A } else { B };
+        for (path, mut datagram) in duo.turn(from) {
+            let mut path = mirror(path);
+            if number == 5 {
+                path.remote.set_port(4501);
+            }
+            duo.receive(from.other(), path, &mut datagram).unwrap();
+        }
+    }
+    let (path, _) = duo.turn(A).remove(0);
+    assert_eq!((path.encap, path.remote.port()), (true, 4501));
+}
+
 /// An authenticated message that comes to port 500 once both have moved: by a peer that forgets to, or by somebody who took
 /// its marker off. Nobody is moved back, where no ESP can follow.
 #[test]

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use ike_core::config::{ChildId, Limits, NatTraversal, PeerConfig, RemoteAddress, Timing};
 use ike_core::error::{ApiError, Capacity, Discard, Error, Failure, PeerMisbehaved};
-use ike_core::event::Event;
+use ike_core::event::{DownReason, Event};
 use ike_core::{Path, Work};
 
 use crate::duo::Who::{A, B};
@@ -114,6 +114,22 @@ fn a_forged_first_message_does_not_hold_our_own_back() {
     duo.create_child(B, CHILD).unwrap();
     duo.run(2_000);
     assert_eq!((duo.children(A), duo.children(B)), (1, 1));
+}
+
+/// Nor does it keep us from saying that we begin anew.
+#[test]
+fn a_forged_first_message_hides_no_initial_contact() {
+    let mut duo = Duo::up(|_, _| ());
+    let old = duo.child(B);
+    duo.restart_a(1, |_, _| ());
+    duo.receive(A, A.path(), &mut first_message(9, 0)).unwrap();
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(3_000);
+    let ended = |event: &Event| {
+        matches!(event, Event::ChildSaDown { child, reason: DownReason::InitialContact, .. }
+            if *child == old)
+    };
+    assert!(duo.b.events.iter().any(ended), "{:?}", duo.b.events);
 }
 
 /// Exchanges that are done and only answer duplicates make way: more children come up at once than may be in negotiation.
@@ -425,6 +441,42 @@ fn quick_modes_beyond_the_limit_get_their_turn() {
     }
     duo.run(10_000);
     assert_eq!((duo.children(A), duo.children(B)), (4, 4), "{:?}", duo.a.events);
+}
+
+/// Of one IKE SA's places its own quick modes give way, and not phase 1, whose last message may be lost: it is said again.
+#[test]
+fn a_quick_mode_takes_no_place_of_phase_1() {
+    let mut duo = Duo::sized::<4, 12, 12>(2, |_, _| ());
+    duo.b.config.limits.exchanges_per_ike_sa = 1;
+    duo.call(A, |endpoint, cx| endpoint.initiate(cx, crate::duo::PEER, A.path())).unwrap();
+    let mut fifth = None;
+    duo.run_while(1_500, |from, sent| {
+        if from == A {
+            fifth = Some(sent.clone());
+        }
+        true
+    });
+    for child in [CHILD, ChildId(2)] {
+        duo.create_child(B, child).unwrap();
+        duo.run(1_500);
+    }
+    assert_eq!((duo.children(A), duo.children(B)), (2, 2));
+    assert_eq!(duo.deliver(B, fifth.unwrap()), Err(Discard::Duplicate));
+    assert_eq!(duo.turn(B).len(), 1);
+}
+
+/// The host is told which table is full.
+#[test]
+fn a_full_table_is_named() {
+    let initiate = |duo: &mut Duo| {
+        duo.call(A, |endpoint, cx| endpoint.initiate(cx, crate::duo::PEER, A.path()).map(|_| ()))
+    };
+    let mut duo = Duo::sized::<1, 4, 4>(1, |_, _| ());
+    assert_eq!(initiate(&mut duo), Ok(()));
+    assert_eq!(initiate(&mut duo), Err(ApiError::Capacity(Capacity::IkeSas)));
+    let mut duo = Duo::sized::<4, 1, 4>(1, |_, _| ());
+    assert_eq!(initiate(&mut duo), Ok(()));
+    assert_eq!(initiate(&mut duo), Err(ApiError::Capacity(Capacity::Exchanges)));
 }
 
 /// More timers at one moment than there are places for what they send: the host comes back for the rest.

@@ -310,6 +310,25 @@ fn cve_2007_1841_what_is_no_refusal_ends_nothing() {
     }
 }
 
+/// Nor one under another IKE SA of the same peer: it is about the quick modes of its own.
+#[test]
+fn cve_2007_1841_a_refusal_is_about_its_own_ike_sa() {
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            with_child(host, config, puppet);
+            ask_for_renewal(host, config, 0);
+            let mut other = Puppet::new(1);
+            other.establish(host, config, 0);
+            for (teller, failed) in [(&other, 0), (&*puppet, 1)] {
+                let message = teller.informational(9, vec![notify(3, &[], 14, &[])]);
+                assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
+                assert_eq!(failures(host), failed);
+            }
+        },
+    );
+}
+
 /// INITIAL-CONTACT is about IKE SAs, and says so (RFC 2407 §4.6.3.3).
 #[test]
 fn cve_2007_1841_initial_contact_names_its_protocol() {
