@@ -178,6 +178,15 @@ impl fmt::Display for Failure {
     }
 }
 
+/// The first packets that no bucket takes, a line each.
+fn unexplained(world: &World<'_>) -> String {
+    let open = |fate| fate != Fate::Delivered && Bucket::of(fate).is_none();
+    let packets = world.recorder.packets().filter(|(_, packet)| open(packet.fate)).take(20);
+    packets
+        .map(|(_, packet)| format!("\n  sent at {} ms: {}", packet.sent.as_millis(), packet.fate))
+        .collect()
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 const LIVES: usize = 8;
 
@@ -245,7 +254,10 @@ impl Leg {
         everything_ends(world)?;
         report.account_for(world);
         if (report.unexplained, report.twice, report.clear) != (0, 0, 0) {
-            return Err(format!("unexplained, twice or in clear: {report:?}"));
+            return Err(format!(
+                "unexplained, twice or in clear: {report:?}{}",
+                unexplained(world)
+            ));
         }
         Ok(report)
     }

@@ -9,7 +9,6 @@ use crate::event::{DownReason, Role};
 use crate::exchange::OnSilence;
 use crate::exchange::state::State;
 use crate::natt::KEEPALIVE;
-use crate::phase2::quick_mode::QuickMode;
 use crate::time::Instant;
 use crate::wire::numbers::ExchangeType;
 
@@ -66,11 +65,6 @@ impl Endpoint<'_> {
                 exchange.deadline = Some(cx.now.after(cx.config.timing.exchange_timeout));
                 return self.refresh_exchange(index);
             }
-            return self.release_exchange(index);
-        }
-        let confirmed = exchange.on_silence == OnSilence::Done
-            && matches!(exchange.state, State::Quick(QuickMode::ExpectConfirmation(_)));
-        if confirmed {
             return self.release_exchange(index);
         }
         let failure = Failure::NoAnswer {
