@@ -193,7 +193,7 @@ impl Endpoint<'_> {
                 .ok_or(Refusal::Identity(crate::wire::numbers::IdType(0)))?;
             message.payload(PayloadType::ID, &[body.get(..len).unwrap_or_default()])?;
         }
-        emit_original_addresses(&mut message, ike, sa)?;
+        emit_original_addresses(&mut message, ike, (sa.role, sa.mode))?;
         let [first, ..] = &QUICK_MODE;
         check_own(&message, first)?;
         let rest = message.written().get(hash.end..).unwrap_or_default();
@@ -533,7 +533,7 @@ impl Endpoint<'_> {
             message.payload(PayloadType::ID, &[id_i.of(held)])?;
             message.payload(PayloadType::ID, &[id_r.of(held)])?;
         }
-        emit_original_addresses(&mut message, ike, sa)?;
+        emit_original_addresses(&mut message, ike, (sa.role, sa.mode))?;
         if answer.tell_lifetime {
             let spi = sa.inbound.to_be_bytes();
             emit_responder_lifetime(&mut message, ProtocolId::ESP, &spi, sa.lifetime)?;

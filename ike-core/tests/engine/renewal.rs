@@ -9,7 +9,7 @@ use esp_core::{
 use examples::host::roomy;
 use examples::packet;
 use ike_core::config::{ChildId, Dpd, DpdAction, NatTraversal, Phase1Mode};
-use ike_core::error::ApiError;
+use ike_core::error::{ApiError, Capacity, Error, Failure};
 use ike_core::event::{ChildSaHandle, DownReason, Event, Traffic};
 
 use crate::duo::Who::{A, B};
@@ -402,25 +402,65 @@ fn children_side_by_side_do_not_displace_each_other() {
 /// All that is lost with a dead peer is negotiated anew; what of it finds no place is reported, not forgotten.
 #[test]
 fn what_is_not_restarted_is_reported() {
-    let second = Duration::from_secs(1);
-    let action = DpdAction::Restart;
-    let dpd = Dpd { idle: 2 * second, retry: second, tries: 2, action };
-    let mut duo = Duo::sized::<4, 24, 24>(12, |_, peer| peer.dpd = Some(dpd));
+    let mut duo = Duo::sized::<4, 24, 24>(12, |_, peer| peer.dpd = Some(impatient()));
     for child in 1..=12 {
         duo.create_child(A, ChildId(child)).unwrap();
         duo.run(1_000);
     }
     assert_eq!(duo.children(A), 12);
-    let child = duo.child(A);
-    let seen = Traffic { sent: true, received: false };
-    duo.call(A, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
-    duo.run_while(duo.now + 10_000, |_, _| false);
+    falls_silent(&mut duo);
     assert_eq!(duo.children(A), 0);
     duo.run(60_000);
     let failed = |event: &&Event| matches!(event, Event::Failed { child: Some(_), .. });
     let failed = duo.a.events.iter().filter(failed).count();
     assert_eq!(duo.children(A) + failed, 12, "{:?}", duo.a.events);
     assert!(duo.children(A) >= 8);
+}
+
+/// What finds no place at all is reported with the table that is full: the slot of the IKE SA that has ended is free only when
+/// the host has read of it.
+#[test]
+fn what_is_not_restarted_names_the_full_table() {
+    let mut duo = Duo::sized::<1, 8, 8>(1, |_, peer| peer.dpd = Some(impatient()));
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(1_500);
+    falls_silent(&mut duo);
+    let full = Failure::Error(Error::Capacity(Capacity::IkeSas));
+    let told = |event: &Event| matches!(event, Event::Failed { child: Some(CHILD), reason, .. } if *reason == full);
+    assert!(duo.a.events.iter().any(told), "{:?}", duo.a.events);
+}
+
+/// A child that the peer has deleted is not among them, although its pair is still there for packets in flight.
+#[test]
+fn what_the_peer_has_deleted_is_not_restarted() {
+    let mut duo = Duo::sized::<4, 12, 12>(2, |_, peer| peer.dpd = Some(impatient()));
+    duo.a.config.timing.linger = Duration::from_secs(60);
+    for child in [ChildId(2), CHILD] {
+        duo.create_child(A, child).unwrap();
+        duo.run(1_500);
+    }
+    let deleted = duo.b.endpoint.child_sas().find(|child| child.config == ChildId(2)).unwrap();
+    duo.call(B, |endpoint, cx| endpoint.delete_child(cx, deleted.handle)).unwrap();
+    duo.run(500);
+    assert_eq!(duo.a.endpoint.child_sas().count(), 2);
+    falls_silent(&mut duo);
+    assert_eq!(duo.children(A), 0);
+    duo.run(60_000);
+    let up: Vec<_> = duo.a.endpoint.child_sas().map(|child| child.config).collect();
+    assert_eq!(up, [CHILD]);
+}
+
+fn impatient() -> Dpd {
+    let second = Duration::from_secs(1);
+    Dpd { idle: 2 * second, retry: second, tries: 2, action: DpdAction::Restart }
+}
+
+/// A sends, and hears nothing for so long that B is dead.
+fn falls_silent(duo: &mut Duo) {
+    let child = duo.a.endpoint.child_sas().find(|child| !child.replaced).unwrap().handle;
+    let seen = Traffic { sent: true, received: false };
+    duo.call(A, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+    duo.run_while(duo.now + 10_000, |_, _| false);
 }
 
 /// The renewal of an IKE SA finds no answer. It is tried again soon, and not when the lifetime is nearly over.
