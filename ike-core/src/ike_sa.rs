@@ -277,6 +277,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn either_end_renews_before_message_ids_run_out_and_the_initiator_leads() {
+        let path = Path {
+            local: ([192, 0, 2, 1], 500).into(),
+            remote: ([192, 0, 2, 2], 500).into(),
+            encap: false,
+        };
+        let cookies = CookiePair { initiator: Cookie([1; 8]), responder: Cookie([2; 8]) };
+        for (role, enough) in [(Role::Initiator, 48), (Role::Responder, 56)] {
+            let mut ike = IkeSa::new(role, PeerId(1), path, cookies);
+            let near_full = |ike: &mut IkeSa, ids: core::ops::Range<u32>| {
+                assert!(ids.into_iter().all(|id| ike.remember(id) == Remembered::New));
+                ike.message_ids_near_full()
+            };
+            assert!(!near_full(&mut ike, 1..enough), "{role:?}");
+            assert!(near_full(&mut ike, enough..enough + 1), "{role:?}");
+        }
+    }
+
+    #[test]
     fn the_first_number_of_dead_peer_detection_has_room_above_it() {
         let mut liveness = Liveness::default();
         assert!(!liveness.is_own(0));

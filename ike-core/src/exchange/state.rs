@@ -243,3 +243,26 @@ impl Exchange {
         [self.outbox.at, self.deadline].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arena_is_filled_to_its_last_byte_and_no_further() {
+        let mut bytes = [0; 8];
+        let mut arena = Arena::new(&mut bytes, 2);
+        assert!(arena.reserve(8).is_err());
+        assert!(arena.reserve(7).is_err());
+        assert!(arena.hold(&[7; 6]).is_ok());
+        assert_eq!(arena.len(), 8);
+        assert!(arena.reserve(1).is_err());
+        assert_eq!(bytes, [0, 0, 7, 7, 7, 7, 7, 7]);
+    }
+
+    #[test]
+    fn a_private_value_is_not_printed() {
+        let private = Private { bytes: [7; MAX_PRIVATE_LEN], len: 2 };
+        assert_eq!(std::format!("{private:?}"), "Private(..)");
+    }
+}

@@ -196,3 +196,13 @@ fn a_generator_that_is_stuck_stops_nobody() {
         assert!(duo.children(A) >= 1 && duo.children(B) >= 1);
     }
 }
+
+/// What is printed of an endpoint and of a call names it, and the time, and no more.
+#[test]
+fn an_endpoint_prints_its_name() {
+    let mut duo = Duo::up(|_, _| ());
+    duo.call(A, |endpoint, cx| {
+        assert!(format!("{endpoint:?}").starts_with("Endpoint"), "{endpoint:?}");
+        assert!(format!("{cx:?}").starts_with("Context { now: "), "{cx:?}");
+    });
+}

@@ -16,6 +16,8 @@ use crate::duo::Who::{A, B};
 use crate::duo::{CHILD, Duo, Who, exchange_type};
 
 const AGGRESSIVE: u8 = 4;
+const INFORMATIONAL: u8 = 5;
+const QUICK_MODE: u8 = 32;
 
 fn renewals(duo: &mut Duo, who: Who) -> usize {
     let renewed = |event: &&Event| matches!(event, Event::ChildSaReady { replaces: Some(_), .. });
@@ -56,6 +58,12 @@ fn a_successor_that_was_rejected_is_not_the_last() {
         panic!("no new pair");
     };
     duo.call(A, |endpoint, cx| endpoint.reject_child(cx, new)).unwrap();
+    // The peer has answered, and nobody waits for us: the Delete is all that there is to say.
+    let sent = duo.turn(A);
+    assert_eq!(sent.iter().map(exchange_type).collect::<Vec<_>>(), [INFORMATIONAL]);
+    for sent in sent {
+        duo.deliver(B, sent).unwrap();
+    }
     duo.run(60_000);
     duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
     duo.run(1_000);
@@ -474,4 +482,106 @@ fn a_renewal_of_an_ike_sa_without_an_answer_is_tried_again() {
     assert!(!duo.a.events.iter().any(replaced));
     duo.run(120_000);
     assert!(duo.a.events.iter().any(replaced), "{:?}", duo.a.events);
+}
+
+/// One message of quick mode is lost. Both ends ask again for what they wait for; the third message, which nothing answers,
+/// goes out again for a second message that comes again.
+#[test]
+fn a_lost_message_of_quick_mode_heals() {
+    for lost in 1..=3 {
+        let mut duo = Duo::new(|_, _| ());
+        duo.create_child(A, CHILD).unwrap();
+        let mut sent_so_far = 0;
+        duo.run_while(60_000, |_, sent| {
+            sent_so_far += u32::from(exchange_type(sent) == QUICK_MODE);
+            !(exchange_type(sent) == QUICK_MODE && sent_so_far == lost)
+        });
+        assert_eq!((duo.children(A), duo.children(B)), (1, 1), "{lost}: {:?}", duo.a.events);
+    }
+}
+
+/// An answer in quick mode shows that the peer is alive as well as any other message: it is not asked.
+#[test]
+fn who_answers_a_quick_mode_is_not_asked_whether_it_lives() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: 5 * second, retry: second, tries: 2, action: DpdAction::Clear };
+    let mut duo = Duo::up(|_, peer| peer.dpd = Some(dpd));
+    let child = duo.child(A);
+    let seen = Traffic { sent: true, received: false };
+    duo.call(A, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+    let mut asked = false;
+    duo.run_while(duo.now + 10_000, |_, sent| {
+        asked |= exchange_type(sent) == INFORMATIONAL;
+        true
+    });
+    assert_eq!((renewals(&mut duo, A), asked), (1, false));
+}
+
+/// The host had a pair renewed early, and nobody answered: the pair is renewed when its time comes, no sooner.
+#[test]
+fn a_failed_renewal_changes_no_regular_one() {
+    let mut duo = Duo::up(|_, _| ());
+    let old = duo.child(A);
+    let rekey_at = |duo: &Duo| duo.a.endpoint.child_sas().next().unwrap().rekey_at;
+    let regular = rekey_at(&duo);
+    assert!(regular.is_some());
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
+    duo.run_while(duo.now + 120_000, |_, _| false);
+    let failed = |event: &Event| matches!(event, Event::Failed { child: Some(CHILD), .. });
+    assert!(duo.a.events.iter().any(failed), "{:?}", duo.a.events);
+    assert_eq!(rekey_at(&duo), regular);
+}
+
+/// Every quick mode is lost, and the peer is heard all the while: it is alive, and its IKE SA stays.
+#[test]
+fn a_peer_that_answers_no_quick_mode_is_not_dead() {
+    let second = Duration::from_secs(1);
+    let dpd = Dpd { idle: second, retry: second, tries: 5, action: DpdAction::Clear };
+    let mut duo = Duo::up(|_, peer| peer.dpd = Some(dpd));
+    let (ike, child) = (duo.ike(A), duo.child(A));
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+    let failed = |event: &Event| matches!(event, Event::Failed { .. });
+    while !duo.a.events.iter().any(failed) {
+        let seen = Traffic { sent: true, received: false };
+        duo.call(A, |endpoint, cx| endpoint.note_traffic(cx, child, seen));
+        duo.run_while(duo.now + 1_000, |_, sent| exchange_type(sent) != QUICK_MODE);
+    }
+    assert_eq!(duo.ike(A), ike);
+    assert_eq!((duo.children(A), duo.children(B)), (1, 1));
+}
+
+/// A host that asks for a renewal while the new pair is up already, and the time to send over it has not come, gets no third.
+/// If that pair is gone meanwhile it gets another.
+#[test]
+fn a_pair_with_a_successor_is_renewed_once() {
+    let mut duo = Duo::up(|_, _| ());
+    duo.a.config.timing.outbound_switch = Duration::from_secs(10);
+    let old = duo.child(A);
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
+    duo.run(1_000);
+    assert_eq!(renewals(&mut duo, A), 1);
+    duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, old)).unwrap();
+    assert!(duo.turn(A).is_empty());
+    let new = duo.a.endpoint.child_sas().find(|child| child.handle != old).unwrap().handle;
+    // The host has not read of its end yet.
+    duo.call(A, |endpoint, cx| {
+        endpoint.delete_child(cx, new).unwrap();
+        endpoint.rekey_child(cx, old).unwrap();
+    });
+    assert!(duo.turn(A).iter().any(|sent| exchange_type(sent) == QUICK_MODE));
+}
+
+/// The host takes a minute and more for the inbound SA: the answer waits for that, and does not run out of tries.
+#[test]
+fn an_answer_that_is_withheld_has_no_timer() {
+    let mut duo = Duo::new(|_, _| ());
+    duo.b.takes = false;
+    duo.create_child(A, CHILD).unwrap();
+    duo.run(500);
+    let child = duo.child(B);
+    duo.run_while(duo.now + 120_000, |_, _| false);
+    assert!(duo.turn(B).is_empty());
+    duo.b.endpoint.take_inbound(child).unwrap();
+    assert_eq!(duo.turn(B).iter().map(exchange_type).collect::<Vec<_>>(), [QUICK_MODE]);
 }

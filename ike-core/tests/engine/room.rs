@@ -173,6 +173,29 @@ fn the_smallest_fragments_arrive() {
     }
 }
 
+/// A message that is as long as a datagram may be goes in one; a byte less room, and it goes in pieces.
+#[test]
+fn a_message_that_just_fits_is_not_cut() {
+    let mut duo = Duo::up(|_, _| ());
+    let renewal = |duo: &mut Duo| {
+        let child = duo.a.endpoint.child_sas().find(|child| !child.replaced).unwrap().handle;
+        duo.call(A, |endpoint, cx| endpoint.rekey_child(cx, child)).unwrap();
+        let sent = duo.turn(A);
+        let lengths: Vec<_> = sent.iter().map(|(_, datagram)| datagram.len()).collect();
+        for sent in sent {
+            duo.deliver(B, sent).unwrap();
+        }
+        duo.run(60_000);
+        lengths
+    };
+    let whole = renewal(&mut duo);
+    let datagram = u16::try_from(whole[0]).unwrap();
+    duo.a.config.limits = Limits { datagram, ..Limits::DEFAULT };
+    assert_eq!(renewal(&mut duo), whole);
+    duo.a.config.limits = Limits { datagram: datagram - 1, ..Limits::DEFAULT };
+    assert_eq!(renewal(&mut duo).len(), 2);
+}
+
 /// Pieces of two messages come in turn. The first message that is whole does not take the other one's pieces with it.
 #[test]
 fn pieces_of_two_messages_do_not_meet() {

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use ike_core::config::{
-    ChildConfig, Dpd, DpdAction, Lifetime, LifetimePolicy, NatTraversal, PeerConfig, Quirks,
+    ChildConfig, Config, Dpd, DpdAction, Lifetime, LifetimePolicy, Limits, NatTraversal,
+    PeerConfig, Quirks, RemoteId, Timing,
 };
 use ike_core::error::{Discard, PeerMisbehaved, Refusal};
 use ike_core::event::{Event, Traffic};
@@ -126,6 +127,51 @@ fn i3_i12_lifetimes_are_proposed() {
         let lifetime = attributes(&[(11, 1), (12, 28_800)]);
         assert!(offer.windows(lifetime.len()).any(|it| it == lifetime), "{offer:02x?}");
     });
+}
+
+/// Kilobytes renew an IKE SA with the very message that reaches the share of them, and once: while the renewal is under way
+/// nothing else is due, and when it has failed the next message does not hasten it.
+#[test]
+fn kilobytes_renew_with_the_message_that_reaches_them_and_once() {
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            let timing = Timing { rekey_percent_responder: 50, ..config.timing };
+            let shortest_lifetime = Lifetime { seconds: 10, kilobytes: 1 };
+            let limits = Limits { shortest_lifetime, ..config.limits };
+            let config = &Config { timing, limits, ..*config };
+            let with_kilobyte = [PHASE1, &[(11, 2), (12, 1)]].concat();
+            puppet.sa_i = sa(1, &[], &[(1, attributes(&with_kilobyte))]);
+            puppet.establish(host, config, 0);
+            let rekey_at = |host: &Host<'_>| {
+                let ike = host.endpoint.ike_sas().find(|ike| ike.established).unwrap();
+                (ike.bytes, ike.rekey_at.map(Instant::as_millis))
+            };
+            let regular = rekey_at(host).1.unwrap();
+            assert_eq!((rekey_at(host).0, regular > 60_000), (0, true));
+            // A hash of 36 bytes and a notify of 220.
+            let quarter =
+                |id| puppet.informational(id, vec![notify(1, &puppet.spi(), 16_384, &[0; 192])]);
+            let path = mirror(path_from(0));
+            for (id, after) in [(1, (256, Some(regular))), (2, (512, Some(1_000)))] {
+                host.receive(1_000, config, path, &quarter(id)).unwrap();
+                assert_eq!(rekey_at(host), after);
+            }
+            assert_eq!(host.turn(1_000, config).len(), 1);
+            assert_eq!(rekey_at(host).1, None);
+            let mut now = 1_000;
+            let again = loop {
+                if let (_, Some(again)) = rekey_at(host) {
+                    break again;
+                }
+                now += 1_000;
+                host.turn(now, config);
+            };
+            assert!(again > now);
+            host.receive(now, config, path, &puppet.informational(3, vec![])).unwrap();
+            assert_eq!(rekey_at(host).1, Some(again));
+        },
+    );
 }
 
 /// I5: the fifth message in the clear (SonicWall). Only with the quirk, and its hash counts all the same.
@@ -506,7 +552,7 @@ const DPD: Dpd = Dpd {
 };
 
 /// Whether the peer is asked if it is alive, after something was sent to it.
-fn asks(host: &mut Host<'_>, config: &ike_core::config::Config<'_>) -> bool {
+fn asks(host: &mut Host<'_>, config: &Config<'_>) -> bool {
     let child = host.endpoint.child_sas().next().unwrap().handle;
     let mut cx = Context { now: Instant::from_millis(1_000), rng: &mut host.rng, config };
     host.endpoint.note_traffic(&mut cx, child, Traffic { sent: true, received: false });
@@ -579,6 +625,44 @@ fn nat_d_that_was_not_agreed_means_nothing() {
             assert_eq!(result, Ok(()));
             let ike = host.endpoint.ike_sas().next().unwrap();
             assert!(!ike.local_nat && !ike.remote_nat);
+        },
+    );
+}
+
+/// Several peers behind one NAT, each somebody else. One that moves takes none of the others along.
+#[test]
+fn a_peer_that_moves_takes_no_other_along() {
+    with_puppet(
+        |peer| peer.remote_id = RemoteId::Anyone,
+        |host, config, _| {
+            let mut puppets: Vec<_> = (0..8).map(Puppet::new).collect();
+            for (number, puppet) in puppets.iter_mut().enumerate() {
+                let mut first = parts(&puppet.message_1());
+                first.push((PayloadType::VENDOR_ID, VendorId::NatT.body().to_vec()));
+                let head = Header::parse(&puppet.message_1()).unwrap();
+                let (_, answers) = Puppet::say(host, config, 0, &clear(&head, &first));
+                puppet.hear_2(&answers[0]);
+                let mut third = parts(&puppet.message_3());
+                third.extend([1, 2].map(|value| (PayloadType::NAT_D, vec![value; 32])));
+                let head = Header::parse(&puppet.message_3()).unwrap();
+                let (_, answers) = Puppet::say(host, config, 0, &clear(&head, &third));
+                puppet.hear_4(&answers[0]);
+                let message_5 =
+                    puppet.message_5(&[1, 0, 0, 0, 192, 0, 2, 77 + number as u8], vec![]);
+                let (result, answers) = Puppet::say(host, config, 0, &message_5);
+                assert_eq!(result, Ok(()));
+                puppet.iv = puppet.open(puppet.iv.next(&message_5).unwrap(), &answers[0]).1;
+            }
+            for (number, puppet) in puppets.iter().enumerate() {
+                let mut path = mirror(path_from(0));
+                path.remote.set_port(40_000 + number as u16);
+                let message = puppet.honest_quick_mode(7, [1, 1, 1, number as u8]);
+                // Without UDP encapsulation it is refused, but who sent it is proven.
+                let result = host.receive(0, config, path, &message);
+                assert!(matches!(result, Err(Discard::Refused(_))), "{result:?}");
+                let moved = host.endpoint.ike_sas().filter(|ike| ike.path == path);
+                assert_eq!(moved.count(), 1, "{number}");
+            }
         },
     );
 }

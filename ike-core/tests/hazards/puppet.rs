@@ -394,6 +394,12 @@ impl Puppet {
         self.iv.phase2(prf(), id)
     }
 
+    /// The payloads of a first message of phase 2.
+    pub(crate) fn hear(&self, message: &[u8]) -> Parts {
+        let id = Header::parse(message).unwrap().message_id;
+        self.open(self.phase2_iv(id), message).0
+    }
+
     /// A first message of phase 2 under HASH(1).
     pub(crate) fn phase2(&self, exchange: ExchangeType, id: u32, parts: Parts) -> Vec<u8> {
         let head = header(self.cookies, exchange, id, Flags::ENCRYPTION);

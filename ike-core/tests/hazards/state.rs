@@ -8,8 +8,8 @@ use ike_core::wire::{Cookie, CookiePair, Flags, HEADER_LEN, Header};
 use ike_core::{Context, Instant, Path};
 
 use crate::puppet::{
-    PHASE2, Parts, Puppet, SPI, attributes, clear, delete, header, id_address, id_subnet, notify,
-    sa, sa_phase2,
+    PHASE2, Parts, Puppet, SPI, attributes, body, clear, delete, header, id_address, id_subnet,
+    notify, sa, sa_phase2,
 };
 use crate::stage::{
     CHILD, Host, Letter, Memory, PEER, Stage, aggressive, child, mirror, path_from, plain, stage,
@@ -238,6 +238,11 @@ fn ask_for_renewal(host: &mut Host<'_>, config: &Config<'_>, now: u64) {
 /// A puppet with an IKE SA and a child.
 fn with_child(host: &mut Host<'_>, config: &Config<'_>, puppet: &mut Puppet) {
     puppet.establish(host, config, 0);
+    child_under(host, config, puppet);
+}
+
+/// A child under the IKE SA of `puppet`.
+fn child_under(host: &mut Host<'_>, config: &Config<'_>, puppet: &Puppet) {
     let message_1 = puppet.honest_quick_mode(7, SPI);
     let (_, answers) = Puppet::say(host, config, 0, &message_1);
     let message_3 = puppet.confirm(7, &message_1, &answers[0]);
@@ -496,6 +501,77 @@ fn cve_2023_38712_nothing_acts_behind_a_delete() {
             let again = puppet.informational(8, vec![notify(1, &spi, R_U_THERE, &[0, 0, 0, 10])]);
             let (result, answers) = Puppet::say(host, config, 3_000, &again);
             assert_eq!((result, answers.len()), (Err(Discard::UnknownSa), 0));
+        },
+    );
+}
+
+/// An IKE SA that the peer has deleted only verifies what is still under way: what there is to say of its children is said
+/// under another.
+#[test]
+fn a_deleted_ike_sa_does_not_speak_for_its_children() {
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            puppet.establish(host, config, 0);
+            let mut other = Puppet::new(1);
+            other.establish(host, config, 0);
+            // The newer one takes over what is there, and this child comes later.
+            child_under(host, config, puppet);
+            let message = puppet.informational(9, vec![delete(1, &[&puppet.spi()])]);
+            assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
+            let child = host.endpoint.child_sas().next().unwrap().handle;
+            let mut cx = Context { now: Instant::ZERO, rng: &mut host.rng, config };
+            host.endpoint.delete_child(&mut cx, child).unwrap();
+            let sent = host.turn(0, config);
+            assert_eq!(sent.len(), 1);
+            assert_eq!(Header::parse(&sent[0].1).unwrap().cookies, other.cookies);
+        },
+    );
+}
+
+/// The peer learns of the end of each pair that it knows, and nothing of one that is not agreed yet.
+#[test]
+fn no_delete_names_a_pair_that_is_not_agreed() {
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            with_child(host, config, puppet);
+            let known = host.inbound[0].spi.to_be_bytes();
+            ask_for_renewal(host, config, 0);
+            assert_eq!(host.endpoint.child_sas().count(), 2);
+            let ike = host.endpoint.ike_sas().next().unwrap().handle;
+            let mut cx = Context { now: Instant::ZERO, rng: &mut host.rng, config };
+            host.endpoint.delete_ike(&mut cx, ike).unwrap();
+            let deletes: Vec<_> = host
+                .turn(0, config)
+                .iter()
+                .map(|(_, message)| body(&puppet.hear(message), PayloadType::DELETE))
+                .collect();
+            let of_children = delete(3, &[&known]).1;
+            let all = [of_children.clone(), of_children, delete(1, &[&puppet.spi()]).1];
+            assert_eq!(deletes, all);
+        },
+    );
+}
+
+/// The peer deletes its only IKE SA, and the children stay. To renew one the host begins a phase 1.
+#[test]
+fn a_child_without_an_ike_sa_is_renewed_by_a_new_one() {
+    with_puppet(
+        |_| (),
+        |host, config, puppet| {
+            with_child(host, config, puppet);
+            let message = puppet.informational(9, vec![delete(1, &[&puppet.spi()])]);
+            assert_eq!(Puppet::say(host, config, 0, &message).0, Ok(()));
+            host.turn(6_000, config);
+            assert_eq!(host.endpoint.ike_sas().count(), 0);
+            let child = host.endpoint.child_sas().find(|child| child.up).unwrap().handle;
+            let mut cx = Context { now: Instant::from_millis(6_000), rng: &mut host.rng, config };
+            host.endpoint.rekey_child(&mut cx, child).unwrap();
+            let sent = host.turn(6_000, config);
+            assert_eq!(sent.len(), 1);
+            let exchange = Header::parse(&sent[0].1).unwrap().exchange;
+            assert_eq!(exchange, ExchangeType::IDENTITY_PROTECTION);
         },
     );
 }
