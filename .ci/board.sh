@@ -16,7 +16,7 @@ TARGET=thumbv7em-none-eabihf
 sysroot_for "$TARGET"
 firmware_build vpn
 for memory in RESOURCES TABLES; do
-    nm -C "$ELF" | grep -q " [bB] .*::$memory$" || fail "$memory is not in .bss"
+    [[ $(nm -C "$ELF" | grep -c " [bB] .*::$memory$") == 1 ]] || fail "$memory is not in .bss"
 done
 sizes "VPN client with smoltcp, Ethernet driver, MODP-2048, AES-128, SHA-256"
 examples/cortex-m/run "$ELF"

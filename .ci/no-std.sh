@@ -31,7 +31,7 @@ footprint() {
     firmware_build footprint
     [[ $(nm -C "$ELF" | grep -c ' [bB] .*footprint::RESOURCES$') == 1 ]] ||
         fail "Resources is not in .bss: $(nm -C "$ELF" | grep RESOURCES)"
-    if nm -C "$ELF" | grep -q '__rust_alloc'; then fail "the firmware allocates"; fi
+    [[ $(nm -C "$ELF" | grep -c '__rust_alloc') == 0 ]] || fail "the firmware allocates"
     sizes "firmware with MODP-2048, AES-128, SHA-256"
 }
 
