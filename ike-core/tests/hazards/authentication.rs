@@ -114,6 +114,32 @@ fn peers_that_share_an_address_and_a_key_are_told_apart() {
     }
 }
 
+/// Identities of up to 64 bytes are kept and told. A longer one proves as much, and is not kept.
+#[test]
+fn an_identity_of_64_bytes_is_kept() {
+    for (len, kept) in [(64, true), (65, false)] {
+        let name = "n".repeat(len);
+        let identities = [Identity::Fqdn(&name)];
+        with_puppet(
+            |_| (),
+            |host, config, puppet| {
+                let mut named = config.peers.peer(PEER).unwrap();
+                named.remote_id = RemoteId::OneOf(&identities);
+                let peers = [named];
+                let config = &Config { peers: &peers, ..*config };
+                puppet.begin(host, config, 0);
+                let id = [&[2, 0, 0, 0], name.as_bytes()].concat();
+                let (result, _) = Puppet::say(host, config, 0, &puppet.message_5(&id, vec![]));
+                assert_eq!(result, Ok(()));
+                let ike = host.endpoint.ike_sas().next().unwrap();
+                assert!(ike.established);
+                let told = host.endpoint.peer_identity(ike.handle);
+                assert_eq!(told, kept.then_some(Identity::Fqdn(&name)));
+            },
+        );
+    }
+}
+
 /// The responder has the key and another name for us in its configuration. It says so, and the initiator believes it at once.
 #[test]
 fn an_identity_that_is_refused_ends_phase_1_at_both_ends() {
