@@ -14,6 +14,23 @@ CHARON=${CHARON:-/usr/lib/ipsec/charon}
 die() { echo "error: $*" >&2; exit 1; }
 now_ms() { date +%s%3N; }
 
+# need_testbed [COMMAND:PACKAGE]...: what the testbed and these lack is installed, on Debian.
+need_testbed() {
+    local pair packages=()
+    for pair in swanctl:strongswan-swanctl /usr/lib/ipsec/charon:strongswan-charon tcpdump:tcpdump nft:nftables ip:iproute2 \
+        ping:iputils-ping nc:netcat-openbsd sysctl:procps "$@"; do
+        command -v "${pair%%:*}" > /dev/null || packages+=("${pair##*:}")
+    done
+    # charon's plugins: kernel-libipsec (ESP without the kernel's help), and curve25519, gmp, openssl and the others.
+    for pair in kernel-libipsec:libcharon-extra-plugins curve25519:libstrongswan-extra-plugins openssl:libstrongswan-standard-plugins; do
+        [[ -e /usr/lib/ipsec/plugins/libstrongswan-${pair%%:*}.so ]] || packages+=("${pair##*:}")
+    done
+    (( ${#packages[@]} )) || return 0
+    command -v apt-get > /dev/null || die "lacks ${packages[*]}"
+    apt-get update -q > /dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${packages[@]}" > /dev/null ||
+        die "lacks ${packages[*]} (apt-get failed)"
+}
+
 # net_up direct|nat|nat-b|v6|bare: two hosts A and B, joined directly by a veth pair, or with a masquerading router between
 # them; A is inside (nat), or B is (nat-b), and the router then forwards UDP 500 and 4500 to it. `bare` has no addresses.
 net_up() {

@@ -89,9 +89,11 @@ const fn path(port: u16, encap: bool) -> Path {
     }
 }
 
-/// Pings to be answered, and how often they are sent.
+/// Pings to be answered, how often they are sent, in milliseconds, and how many are under way at the most: what a peer that was
+/// held up answers all at once has room in the controller.
 const PINGS: u16 = 100;
 const INTERVAL: u64 = 20;
+const UNDER_WAY: u16 = 4;
 const IDENT: u16 = 0x1cef;
 /// When it is given up, in milliseconds.
 const PATIENCE: u64 = 30_000;
@@ -245,7 +247,8 @@ impl Pings {
                 self.answered += 1;
             }
         }
-        if self.sent < PINGS && now.as_millis() >= self.next && socket.can_send() {
+        let room = self.sent - self.answered < UNDER_WAY;
+        if self.sent < PINGS && room && now.as_millis() >= self.next && socket.can_send() {
             let echo =
                 Icmpv4Repr::EchoRequest { ident: IDENT, seq_no: self.sent, data: &[0x5a; 1000] };
             if let Ok(room) = socket.send(echo.buffer_len(), BEHIND.into()) {
