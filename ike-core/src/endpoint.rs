@@ -181,15 +181,18 @@ impl<'s> Endpoint<'s> {
     }
 
     /// Message 3 of the quick mode has not come, a packet under its keys has. They are made of both nonces, so the packet
-    /// proves what HASH(3) would: the initiator is alive and has our answer. The message may still come, and is not waited for:
-    /// held back and let go much later it would say where the peer was then.
+    /// proves what HASH(3) would: the initiator is alive and has our answer. The message may still come, and need not.
     fn confirmed_by_traffic(&mut self, cx: &mut Context<'_>, child: u16) {
         let Some(index) = self.store.children.get(child).and_then(|sa| sa.exchange) else { return };
-        let Some(exchange) = self.store.exchanges.get(index) else { return };
-        if matches!(exchange.state, State::Quick(QuickMode::ExpectConfirmation(_))) {
-            self.release_exchange(index);
-            self.outbound_usable(cx, child);
+        let Some(exchange) = self.store.exchanges.get_mut(index) else { return };
+        if !matches!(exchange.state, State::Quick(QuickMode::ExpectConfirmation(_))) {
+            return;
         }
+        exchange.on_silence = OnSilence::Done;
+        exchange.outbox.at = None;
+        exchange.deadline = Some(cx.now.after(cx.config.timing.exchange_timeout));
+        self.refresh_exchange(index);
+        self.outbound_usable(cx, child);
     }
 
     /// Tells that a packet of this child came over `path` and advanced the replay window: the peer's NAT has moved

@@ -9,6 +9,7 @@ use crate::event::{DownReason, Role};
 use crate::exchange::OnSilence;
 use crate::exchange::state::State;
 use crate::natt::KEEPALIVE;
+use crate::phase2::quick_mode::QuickMode;
 use crate::time::Instant;
 use crate::wire::numbers::ExchangeType;
 
@@ -65,6 +66,11 @@ impl Endpoint<'_> {
                 exchange.deadline = Some(cx.now.after(cx.config.timing.exchange_timeout));
                 return self.refresh_exchange(index);
             }
+            return self.release_exchange(index);
+        }
+        let confirmed = exchange.on_silence == OnSilence::Done
+            && matches!(exchange.state, State::Quick(QuickMode::ExpectConfirmation(_)));
+        if confirmed {
             return self.release_exchange(index);
         }
         let failure = Failure::NoAnswer {

@@ -21,7 +21,7 @@ use crate::endpoint::{Context, Endpoint, Path, fresh, header};
 use crate::error::{Capacity, Discard, Error, Failure, PeerMisbehaved, Refusal};
 use crate::event::{ChildSaHandle, Role};
 use crate::exchange::state::{Arena, DhWork, Exchange, Name, Span, State};
-use crate::exchange::{Message, QUICK_MODE};
+use crate::exchange::{Message, OnSilence, QUICK_MODE};
 use crate::ike_sa::{IkeSa, Remembered};
 use crate::keys::{Iv, Nonces, hash_1, hash_2, hash_3};
 use crate::lifetime::{self, Wish, emit_responder_lifetime};
@@ -341,9 +341,13 @@ impl Endpoint<'_> {
                 })
             }
             QuickMode::ExpectConfirmation(nonces) => {
+                let (confirmed, ike_path) = (exchange.on_silence == OnSilence::Done, ike.path);
                 verify(&algorithms, &ike.cipher_key, &iv, header, datagram, third, |_| {
                     hash_3(prf, &ike.skeyid, message_id, nonces.of(held))
                 })?;
+                // Where packets have confirmed the pair already it says nothing new, and, kept back by somebody on the path, where
+                // the peer was then.
+                let path = if confirmed { ike_path } else { path };
                 self.accepted(cx, ike_index, index, path, digest, len);
                 if let Some((child, serial)) = exchange_child(&self.store.exchanges, index)
                     && self.store.children.is(child, serial)
