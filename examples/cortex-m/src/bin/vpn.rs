@@ -31,7 +31,7 @@ use ike_core::{Context, Endpoint, Instant, Path, Resources, Work};
 use panic_semihosting as _;
 use rand_core::Rng;
 use smoltcp::iface::{
-    self, Interface, PollIngressSingleResult, SocketHandle, SocketSet, SocketStorage,
+    self, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet, SocketStorage,
 };
 use smoltcp::phy::{ChecksumCapabilities, Device};
 use smoltcp::socket::{icmp, raw, udp};
@@ -346,7 +346,8 @@ fn main() -> ! {
         inner.poll(time(now), TUNNEL, &mut inside);
         vpn.packet_out(&mut cx, TUNNEL, &mut link);
         let work = vpn.settle(&mut cx, BUDGET, &mut link);
-        outer.poll_egress(time(now), ETHERNET, &mut link.sockets);
+        // A datagram of each socket at a time, until all have left: the Deletes of the last round, too.
+        while outer.poll_egress(time(now), ETHERNET, &mut link.sockets) != PollResult::None {}
 
         if pings.answered == PINGS
             && let Some(ike) = link.ike_sa.take()
